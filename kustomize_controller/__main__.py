@@ -1,0 +1,97 @@
+"""Start the kustomize controller: settings → reconciler → runtime."""
+
+import os
+import sys
+
+import aiohttp
+
+from kustomize_controller import settings as settings_module
+from kustomize_controller.kustomization.build import Builder, Limits
+from kustomize_controller.kustomization.contact import Contact
+from kustomize_controller.kustomization.drift import Follower
+from kustomize_controller.kustomization.prepare import Preparer
+from kustomize_controller.kustomization.reconcile import KustomizationReconciler, World
+from kustomize_controller.kustomization.remember import Memory
+from kustomize_controller.kustomization.wake import Waker
+from kustomize_controller.settings import Settings
+from kustomize_controller.sources import Sources
+from kustomize_controller.unpack import Unpacker
+from shared.api.kinds import GIT_REPOSITORY
+from shared.artifacts.cache import ArtifactCache
+from shared.artifacts.fetch import Download, fetch
+from shared.runtime import process
+from shared.runtime.controller import Controller, Pace
+
+NAME = "kustomize-controller"
+
+
+async def assemble(settings: Settings, setting: process.Setting) -> process.Parts:
+    """Put the controller together; nothing runs yet."""
+    session = aiohttp.ClientSession(trust_env=False, timeout=aiohttp.ClientTimeout(total=120, sock_read=30))
+    unpacker = Unpacker(limit_bytes=settings.artifact_max_bytes)
+
+    async def download(url: str, digest: str, into: "os.PathLike[str]") -> None:
+        order = Download(
+            url=url, digest=digest, limit_bytes=settings.artifact_max_bytes, attempts=settings.http_attempts
+        )
+        await fetch(session, order, into)  # type: ignore[arg-type]  # the cache hands over a Path
+
+    artifacts = ArtifactCache(
+        settings.cache_path, limit_bytes=settings.cache_max_bytes, fetch=download, unpack=unpacker.unpack
+    )
+    builder = Builder(
+        settings.engine, limits=Limits(objects=settings.max_objects, time_s=settings.build_timeout_s)
+    )
+    preparer = Preparer(artifacts, builder, artifact_host=settings.artifact_host)
+    memory = Memory()
+    waker = Waker(preparer)
+    sources = Sources(GIT_REPOSITORY, waker.source_changed)
+    follower = Follower(
+        setting.client, setting.discovery, memory, wake=waker.drifted, in_flight=waker.in_flight
+    )
+    reconciler = KustomizationReconciler(
+        World(
+            settings=settings,
+            client=setting.client,
+            discovery=setting.discovery,
+            sources={GIT_REPOSITORY.kind: sources},
+            preparer=preparer,
+            memory=memory,
+            follower=follower,
+            contact=Contact(setting.client),
+            lookup=waker.lookup,
+            enqueue=waker.enqueue,
+        )
+    )
+    controller = Controller(
+        reconciler,
+        client=setting.client,
+        recorder=setting.recorder,
+        pace=Pace(
+            concurrent=settings.concurrent,
+            min_retry_s=setting.flags["min-retry-delay"],
+            max_retry_s=setting.flags["max-retry-delay"],
+            requeue_dependency_s=settings.requeue_dependency_s,
+            jitter=settings.jitter,
+        ),
+        held=setting.held,
+    )
+    waker.connect(controller, {GIT_REPOSITORY.kind: sources})
+    return process.Parts(
+        controllers=[controller],
+        sinks=[(GIT_REPOSITORY, sources)],
+        close=(follower.close, builder.close, unpacker.close, artifacts.close, session.close),
+    )
+
+
+def main() -> int:
+    settings = settings_module.read(sys.argv[1:], os.environ)
+
+    async def with_settings(setting: process.Setting) -> process.Parts:
+        return await assemble(settings, setting)
+
+    return process.main(NAME, settings.flags, settings.unheeded, with_settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""Carrying out the apply part of a plan: stage after stage, one request per object that changed.
+
+Each object is applied on its own and may be applied again: a kill between two leaves nothing that the next
+run does not set right. What an apply leaves behind is remembered at once, so that the watch knows it for
+ours.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import msgspec
+
+from kustomize_controller.kustomization.build import BuiltObject
+from kustomize_controller.kustomization.contact import Contact
+from kustomize_controller.kustomization.decide import Desired, Plan
+from kustomize_controller.kustomization.drift import Follower, explain
+from kustomize_controller.kustomization.names import FIELD_MANAGER, RECONCILE, SSA
+from kustomize_controller.kustomization.remember import Applied, Drift, Memory
+from kustomize_controller.kustomization.stages import Stage, stage_of
+from kustomize_controller.kustomization.take_over import take_over
+from shared.api.meta import Key
+from shared.kube import apply as kube_apply
+from shared.kube import errors
+from shared.kube.client import Client, Identity
+from shared.kube.discovery import Discovery, Resource
+from shared.kube.objects import ObjectId
+from shared.kube.ownership import ObjectMeta, ownership
+from shared.runtime.outcome import Superseded
+
+CRD_WAIT_S = 60.0
+CRD_POLL_S = (0.02, 0.05, 0.1, 0.2, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the change log. `note` says what a repair undid."""
+
+    subject: str
+    action: str  # created, configured, deleted, skipped
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.action}" + (f" ({self.note})" if self.note else "")
+
+
+@dataclass(slots=True)
+class Result:
+    """What an apply did. `failures` are whole sentences, one per object that was refused."""
+
+    changes: list[Change] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    refused: set[ObjectId] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applier:
+    """Applies the objects of one Kustomization.
+
+    Attributes:
+        identity: whom to act as, for reads and writes alike.
+        drifts: what is being repaired, for the change log.
+        is_current: asked before each stage.
+    """
+
+    client: Client
+    discovery: Discovery
+    contact: Contact
+    memory: Memory
+    follower: Follower
+    owner: Key
+    identity: Identity | None
+    bodies: Mapping[ObjectId, BuiltObject]
+    drifts: Mapping[ObjectId, Drift]
+    concurrent: int
+    is_current: Callable[[], bool]
+
+    async def run(self, plan: Plan) -> Result:
+        """Apply all stages of `plan`; stops after the first stage in which an object was refused.
+
+        Raises:
+            Superseded: nothing of the stages that follow was applied. Unreachable, ServerError,
+            Unauthorized: the API server is not there; what was applied is remembered.
+        """
+        result = Result()
+        for members in plan.stages:
+            if not self.is_current():
+                raise Superseded
+            stage = stage_of(members[0].id)
+            if stage in plan.dry_run and not await self._dry_run(members, result):
+                break
+            await self._each(members, lambda one: self._apply(one, result))
+            if result.failures:
+                break
+            if stage is Stage.DEFINITIONS:
+                await self._await_definitions(members, result)
+                if result.failures:
+                    break
+        return result
+
+    async def _each(self, members: tuple[Desired, ...], do: Callable[[Desired], Awaitable[None]]) -> None:
+        slots = asyncio.Semaphore(self.concurrent)
+
+        async def one(member: Desired) -> None:
+            async with slots:
+                await do(member)
+
+        tasks = [asyncio.ensure_future(one(member)) for member in members]
+        try:
+            await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    # --- one object ---
+
+    async def _dry_run(self, members: tuple[Desired, ...], result: Result) -> bool:
+        """Whether the API server would take all of `members`."""
+
+        async def check(one: Desired) -> None:
+            try:
+                resource = await self._resource(one)
+                await self._send(one, resource, dry_run=True)
+            except errors.KubeError as error:
+                self._refuse(one, error, "dry-run failed", result)
+
+        await self._each(members, check)
+        return not result.failures
+
+    async def _apply(self, one: Desired, result: Result) -> None:
+        try:
+            resource = await self._resource(one)
+            known = self.memory.holding(self.owner).applied.get(one.id)
+            drift = self.drifts.get(one.id)
+            before = drift.live if drift is not None else None
+            if known is None or (drift is not None and drift.live is None):
+                before = await self.contact.look(resource, one.id.namespace, one.id.name, self.identity)
+                if before is not None and self._leave_alone(one, before):
+                    result.changes.append(Change(one.id.subject, "skipped"))
+                    return
+            taken = before is not None and await self._take_over(one, resource, before)
+            after = await self._send(one, resource)
+        except errors.KubeError as error:
+            self._refuse(one, error, "apply failed", result)
+            return
+        self._remember(one, after)
+        action = _action(before, after, known, taken)
+        if action is None:
+            return
+        note = ""
+        if drift is not None:
+            note = explain(drift.live or before, after)
+            if self.follower.repaired(self.owner, one.id):
+                note += "; contested: repairs are delayed until it stops"
+        result.changes.append(Change(one.id.subject, action, note))
+
+    async def _resource(self, one: Desired) -> Resource:
+        resource = await self.discovery.find(one.id.group, one.version, one.id.kind)
+        if resource.namespaced and not one.id.namespace:
+            raise errors.Invalid(
+                422,
+                "",
+                "namespace not specified: set metadata.namespace in the source or spec.targetNamespace",
+            )
+        return resource
+
+    async def _send(self, one: Desired, resource: Resource, *, dry_run: bool = False) -> ObjectMeta:
+        return await kube_apply.apply(
+            self.client,
+            resource,
+            one.id.namespace,
+            one.id.name,
+            self.bodies[one.id].body,
+            manager=FIELD_MANAGER,
+            identity=self.identity,
+            dry_run=dry_run,
+        )
+
+    def _leave_alone(self, one: Desired, live: ObjectMeta) -> bool:
+        """Skip rules that need the live object (contract 7.4)."""
+        if live.steering(RECONCILE) == "disabled" or live.steering(SSA) == "ignore":
+            return True
+        return self.bodies[one.id].says("ssa", "IfNotPresent")
+
+    async def _take_over(self, one: Desired, resource: Resource, before: ObjectMeta) -> bool:
+        if self.bodies[one.id].says("ssa", "Merge") or before.steering(SSA) == "merge":
+            return False
+        return await take_over(self.client, resource, before, self.identity, _now())
+
+    def _remember(self, one: Desired, after: ObjectMeta) -> None:
+        ours = ownership(after, FIELD_MANAGER)
+        if ours is None:  # an object without any field but its name
+            return
+        version = int(after.resource_version) if after.resource_version.isdigit() else 0
+        applied = Applied(one.version, one.digest, after.uid, ours, version)
+        self.memory.remember(self.owner, one.id, applied)
+        self.follower.follow(one.id.group, one.id.kind, one.version)
+
+    def _refuse(self, one: Desired, error: errors.KubeError, what: str, result: Result) -> None:
+        if isinstance(error, errors.Unreachable | errors.ServerError | errors.Unauthorized):
+            raise error  # not about this object
+        reason = f" ({error.reason})" if isinstance(error, errors.ApiError) and error.reason else ""
+        origin = self.bodies[one.id].origin
+        where = f" [from {origin}]" if origin else ""
+        result.failures.append(f"{one.id.subject} {what}{reason}: {error}{where}")
+        result.refused.add(one.id)
+        self.memory.drop(self.owner, one.id)
+
+    # --- what is waited for ---
+
+    async def _await_definitions(self, members: tuple[Desired, ...], result: Result) -> None:
+        """Until the API server serves what new CustomResourceDefinitions define."""
+        definitions = [one for one in members if one.id.kind == "CustomResourceDefinition"]
+        for one in definitions:
+            self.discovery.forget(one.id.name.partition(".")[2])
+        deadline = asyncio.get_running_loop().time() + CRD_WAIT_S
+        missing = list(definitions)
+        attempt = 0
+        while missing:
+            missing = [one for one in missing if not await self._is_established(one)]
+            if not missing:
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                names = ", ".join(f"{one.id.subject} status: 'InProgress'" for one in missing)
+                result.failures.append(f"timeout waiting for: [{names}]")
+                return
+            await asyncio.sleep(CRD_POLL_S[min(attempt, len(CRD_POLL_S) - 1)])
+            attempt += 1
+
+    async def _is_established(self, one: Desired) -> bool:
+        resource = await self._resource(one)
+        raw = await self.client.request("GET", resource.path("", one.id.name), identity=self.identity)
+        found = msgspec.json.decode(raw, type=_Definition)
+        return any(c.type == "Established" and c.status == "True" for c in found.status.conditions)
+
+
+class _Condition(msgspec.Struct):
+    type: str
+    status: str
+
+
+class _DefinitionStatus(msgspec.Struct):
+    conditions: list[_Condition] = []
+
+
+class _Definition(msgspec.Struct):
+    status: _DefinitionStatus = msgspec.field(default_factory=_DefinitionStatus)
+
+
+def _action(before: ObjectMeta | None, after: ObjectMeta, known: Applied | None, taken: bool) -> str | None:
+    """`created`, `configured`, or None when the API server had it so already."""
+    if before is None and known is None:
+        return "created"
+    if before is not None:
+        if before.uid != after.uid:
+            return "created"
+        return "configured" if taken or before.resource_version != after.resource_version else None
+    if known is not None and known.uid != after.uid:
+        return "created"
+    return "configured" if known is None or ownership(after, FIELD_MANAGER) != known.ownership else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

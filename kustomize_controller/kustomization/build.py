@@ -1,0 +1,399 @@
+"""Build a Kustomization's manifests with the warm engine (tools/engine; its protocol.go documents the wire).
+
+All tenants share the engine's processes, and a source may be hostile, so builds are kept in lanes: two
+processes for everybody, of which a namespace takes one at a time; one for namespaces that lately ran out of
+time or took their process down, so that nobody waits behind them; one for sources that bring an OpenAPI
+schema, which costs the engine a new parse of its own afterwards. A build that exceeds its time or memory is
+killed with its process.
+
+This module starts processes and hands bytes on. What a build depends on is `inputs`' subject; decryption,
+substitution and apply order are their own steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from kustomize_controller.kustomization.inputs import Inputs
+from shared.kube.objects import ObjectId
+from shared.runtime.child import Child, ChildDied, ChildError, ChildTimeout, Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from shared.api.kustomization import CommonMetadata, KustomizationSpec
+
+__all__ = ["Build", "BuildError", "Builder", "BuiltObject", "Limits", "Order", "PathNotFound", "spec_digest"]
+
+PROTOCOL = 1
+SLOW_FOR_S = 600.0  # a guess: long enough that a source that hangs at every commit stays out of the way
+
+# The spec fields that shape a build, under their names in the API and in the engine's protocol.
+_SHAPING = (
+    "targetNamespace",
+    "namePrefix",
+    "nameSuffix",
+    "patches",
+    "images",
+    "components",
+    "ignoreMissingComponents",
+    "buildMetadata",
+    "commonMetadata",
+)
+
+
+class BuildError(Exception):
+    """A source that cannot be built. Building the same inputs again gives the same, except after a kill.
+
+    Attributes:
+        reason: the Ready condition's.
+        message: the contract's prefix, then what and where; no content of files, no folder of ours.
+        inputs: what the failure depends on; None if that is not known (a kill, a crash).
+        file, line: the place in the source; "" and 0 where unknown.
+    """
+
+    def __init__(
+        self, reason: str, message: str, *, inputs: Inputs | None = None, file: str = "", line: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.inputs = inputs
+        self.file = file
+        self.line = line
+
+
+class PathNotFound(BuildError):
+    """spec.path is not a folder of the artifact: ArtifactFailed, not BuildFailed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one build may take. Zero objects or bytes: unlimited."""
+
+    objects: int = 5_000
+    built_bytes: int = 64 << 20  # of all objects' JSON together
+    memory_bytes: int = 1 << 30  # of one engine process
+    time_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One build to be done.
+
+    Attributes:
+        namespace: of the Kustomization; the unit of fairness.
+        root: the folder of the unpacked artifact.
+        spec: the Kustomization's.
+        labels: owner labels for every object.
+        overrides: file name relative to root -> content to use instead, such as a decrypted file's.
+        text: give YAML text without labels and commonMetadata, for a step that substitutes or decrypts
+            objects and hands them to `Builder.finish`.
+    """
+
+    namespace: str
+    root: Path
+    spec: KustomizationSpec
+    labels: Mapping[str, str]
+    overrides: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    text: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltObject:
+    """One object as it is to be applied.
+
+    Attributes:
+        body: canonical JSON (sorted keys), or, of a build with `text`, YAML.
+        digest: `sha256:<hex>` of body.
+        steering: what tells us how to treat it: name below `kustomize.toolkit.fluxcd.io/` -> values of the
+            label and annotation of that name. Owner labels as given are left out.
+        origin: file that defines it, relative to the artifact's root; "" where unknown.
+    """
+
+    group: str
+    version: str
+    kind: str
+    namespace: str
+    name: str
+    body: bytes = field(repr=False)
+    digest: str
+    steering: Mapping[str, tuple[str, ...]]
+    origin: str
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`, or `version` of the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def id(self) -> ObjectId:
+        """Without the version, as the inventory counts objects."""
+        return ObjectId(self.group, self.kind, self.namespace, self.name)
+
+    def says(self, name: str, value: str) -> bool:
+        """Whether the label or annotation `name` has `value`, in whatever case (the contract, section 7.4)."""
+        return any(said.lower() == value.lower() for said in self.steering.get(name, ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A finished build.
+
+    Attributes:
+        objects: in the order in which kustomize gives them; stages are the apply's.
+        inputs: what the build depends on; None: on the whole artifact.
+        digest: of the built content without labels and commonMetadata, for status.history.
+        warnings: for people.
+    """
+
+    objects: tuple[BuiltObject, ...]
+    inputs: Inputs | None
+    digest: str
+    warnings: tuple[str, ...] = ()
+
+
+class _Inputs(msgspec.Struct):
+    reads: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+    misses: tuple[str, ...] = ()
+
+    def value(self) -> Inputs:
+        return Inputs(self.reads, self.lists, self.misses)
+
+
+class _Object(msgspec.Struct):
+    group: str
+    version: str
+    kind: str
+    namespace: str
+    name: str
+    digest: str
+    steering: dict[str, tuple[str, ...]]
+    origin: str = ""
+    body: msgspec.Raw = msgspec.Raw(b"")
+    text: str = ""
+
+    def value(self) -> BuiltObject:
+        return BuiltObject(
+            group=self.group,
+            version=self.version,
+            kind=self.kind,
+            namespace=self.namespace,
+            name=self.name,
+            body=self.text.encode() if self.text else bytes(self.body),
+            digest=self.digest,
+            steering=self.steering,
+            origin=self.origin,
+        )
+
+
+class _Answer(msgspec.Struct):
+    objects: tuple[_Object, ...]
+    digest: str
+    inputs: _Inputs
+    warnings: tuple[str, ...] = ()
+    openapi: bool = False
+
+    def value(self) -> Build:
+        return Build(
+            objects=tuple(each.value() for each in self.objects),
+            inputs=self.inputs.value(),
+            digest=self.digest,
+            warnings=self.warnings,
+        )
+
+
+class _Hello(msgspec.Struct):
+    protocol: int
+    engine: str
+
+
+_answers = msgspec.json.Decoder(_Answer)
+
+
+def spec_digest(spec: KustomizationSpec, labels: Mapping[str, str]) -> str:
+    """`sha256:<hex>` of what a Kustomization itself adds to its build; see `inputs.build_key`."""
+    content = msgspec.json.encode([spec.path, _shaping(spec), dict(labels)], order="deterministic")
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def _shaping(spec: KustomizationSpec) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(spec)
+    return {name: fields[name] for name in _SHAPING if name in fields}
+
+
+class Builder:
+    """Builds with the engine. Processes start with the first build that needs them; `close` ends them.
+
+    Args:
+        engine: the engine's program.
+        limits: of each build.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, engine: Path, *, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._clock = clock
+        self._shared = Pool([self._child("build engine 1"), self._child("build engine 2")])
+        self._slow = self._child("build engine for slow sources")
+        self._schema = self._child("build engine for sources with a schema")
+        self._turns = _Turns()
+        self._slow_until: dict[str, float] = {}
+        self._with_schema: set[tuple[str, str]] = set()
+        self._version: str | None = None
+
+    async def version(self) -> str:
+        """The engine's version, which enters build keys.
+
+        Raises:
+            BuildError: the program is not there, or speaks another protocol.
+        """
+        if self._version is None:
+            try:
+                answer = await self._shared.call("hello", {}, timeout_s=self._limits.time_s)
+            except (ChildTimeout, ChildDied, ChildError, OSError) as error:
+                raise BuildError("BuildFailed", f"build engine does not start: {error}") from error
+            hello = msgspec.json.decode(answer, type=_Hello)
+            if hello.protocol != PROTOCOL:
+                said = f"build engine speaks protocol {hello.protocol}, not {PROTOCOL}"
+                raise BuildError("BuildFailed", f"{said}; install the one of this release")
+            self._version = hello.engine
+        return self._version
+
+    async def build(self, order: Order) -> Build:
+        """Build one Kustomization. A cancelled build is killed.
+
+        Raises:
+            PathNotFound: the artifact has no folder spec.path.
+            BuildError: anything else.
+        """
+        args = {
+            "root": str(order.root),
+            "path": order.spec.path,
+            "spec": _shaping(order.spec),
+            "labels": dict(order.labels),
+            "overrides": {
+                name: base64.b64encode(content).decode() for name, content in order.overrides.items()
+            },
+            "limits": self._limit_args(),
+            "text": order.text,
+        }
+        source = (order.namespace, order.spec.path)
+        answer = _answers.decode(await self._call("build", args, source))
+        if answer.openapi:
+            self._with_schema.add(source)
+        return answer.value()
+
+    async def finish(
+        self,
+        namespace: str,
+        texts: Sequence[str],
+        *,
+        common_metadata: CommonMetadata | None,
+        labels: Mapping[str, str],
+    ) -> Build:
+        """Make final objects of YAML texts, one object each. The result has no inputs: the caller knows them.
+
+        Raises:
+            BuildError: a text is not one object, or two are the same.
+        """
+        args = {
+            "texts": list(texts),
+            "commonMetadata": msgspec.to_builtins(common_metadata) if common_metadata is not None else {},
+            "labels": dict(labels),
+            "limits": self._limit_args(),
+        }
+        answer = _answers.decode(await self._call("finish", args, (namespace, "")))
+        return Build(objects=answer.value().objects, inputs=None, digest=answer.digest)
+
+    async def close(self) -> None:
+        """End the engine's processes."""
+        await self._shared.close()
+        await self._slow.close()
+        await self._schema.close()
+
+    def _child(self, name: str) -> Child:
+        # An empty PATH: the engine has nothing to start.
+        env = {"PATH": "/nonexistent"}
+        return Child([str(self._engine)], name=name, env=env, memory_limit_bytes=self._limits.memory_bytes)
+
+    def _limit_args(self) -> dict[str, int]:
+        return {"objects": self._limits.objects, "bytes": self._limits.built_bytes}
+
+    def _lane(self, source: tuple[str, str]) -> Child | Pool:
+        if self._slow_until.get(source[0], 0.0) > self._clock():
+            return self._slow
+        self._slow_until.pop(source[0], None)
+        return self._schema if source in self._with_schema else self._shared
+
+    async def _call(self, op: str, args: Mapping[str, Any], source: tuple[str, str]) -> msgspec.Raw:
+        async with self._turns.of(source[0]):
+            try:
+                return await self._lane(source).call(op, args, timeout_s=self._limits.time_s)
+            except ChildTimeout as error:
+                self._slow_until[source[0]] = self._clock() + SLOW_FOR_S
+                raise BuildError("BuildFailed", f"build exceeded {self._limits.time_s:g}s") from error
+            except ChildDied as error:
+                # Whatever it was, it may do it again: not in the company of others, and not at once.
+                self._slow_until[source[0]] = self._clock() + SLOW_FOR_S
+                raise BuildError("BuildFailed", f"kustomize build failed: {error}") from error
+            except ChildError as error:
+                if error.details.get("openapi"):
+                    self._with_schema.add(source)
+                raise _build_error(error) from error
+            except OSError as error:
+                raise BuildError("BuildFailed", f"build engine does not start: {error.strerror}") from error
+
+
+def _build_error(error: ChildError) -> BuildError:
+    details = error.details
+    inputs = msgspec.convert(details["inputs"], _Inputs).value() if details.get("inputs") else None
+    if error.reason == "PathNotFound":
+        return PathNotFound("ArtifactFailed", error.message, inputs=inputs)
+    return BuildError(
+        error.reason, error.message, inputs=inputs, file=details.get("file", ""), line=details.get("line", 0)
+    )
+
+
+class _Turns:
+    """One lock per namespace, kept only while somebody holds it or waits for it."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    def of(self, namespace: str) -> _Turn:
+        return _Turn(self._locks, namespace)
+
+
+@dataclass(slots=True)
+class _Turn:
+    locks: dict[str, tuple[asyncio.Lock, int]]
+    namespace: str
+
+    async def __aenter__(self) -> None:
+        lock, users = self.locks.get(self.namespace, (asyncio.Lock(), 0))
+        self.locks[self.namespace] = (lock, users + 1)
+        try:
+            await lock.acquire()
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self.locks[self.namespace][0].release()
+        self._leave()
+
+    def _leave(self) -> None:
+        lock, users = self.locks.pop(self.namespace)
+        if users > 1:
+            self.locks[self.namespace] = (lock, users - 1)

@@ -1,0 +1,117 @@
+"""First contact: what is there before an object is applied for the first time.
+
+It may exist already, with `reconcile: disabled` on it, or with fields that kubectl owns, and without our
+labels no watch shows it. So it is looked at, as the tenant, before it is written. Where many objects of one
+kind and namespace wait at the same time, they share one list; what a list showed is good for `GOOD_FOR_S`,
+since an object that somebody makes in the very second of a first apply may be missed by a look just before
+it as well.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from shared.kube import apply, errors
+from shared.kube.client import Client, Identity
+from shared.kube.discovery import Resource
+from shared.kube.ownership import ObjectMeta
+
+LIST_FROM = 3  # that many looks at once are dearer than one list of a usual namespace
+LIST_AT_MOST = 500  # objects; a fuller namespace is looked at one by one
+GOOD_FOR_S = 1.0
+
+_Place = tuple[str | None, Resource, str]  # identity, kind, namespace
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Looks that wait for the same place."""
+
+    names: dict[str, asyncio.Future[ObjectMeta | None]] = field(default_factory=dict)
+
+
+class Contact:
+    """Looks at objects, many at a time. Used from one event loop only."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._waiting: dict[_Place, _Waiting] = {}
+        self._recent: dict[_Place, tuple[float, dict[str, ObjectMeta]]] = {}
+        self._no_lists: set[_Place] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def look(
+        self, resource: Resource, namespace: str, name: str, identity: Identity | None
+    ) -> ObjectMeta | None:
+        """The metadata of an object, or None when it is not there.
+
+        Raises:
+            ApiError, Unreachable: it could not be looked at.
+        """
+        loop = asyncio.get_running_loop()
+        place: _Place = (identity.user if identity else None, resource, namespace)
+        recent = self._recent.get(place)
+        if recent is not None:
+            if loop.time() - recent[0] < GOOD_FOR_S:
+                return recent[1].get(name)
+            del self._recent[place]
+        waiting = self._waiting.get(place)
+        if waiting is None:
+            waiting = self._waiting[place] = _Waiting()
+            task = loop.create_task(self._serve(place, identity, waiting))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        future = waiting.names.get(name)
+        if future is None:
+            future = waiting.names[name] = loop.create_future()
+        return await asyncio.shield(future)
+
+    async def _serve(self, place: _Place, identity: Identity | None, waiting: _Waiting) -> None:
+        await asyncio.sleep(0)  # let all that become ready in this turn of the loop join
+        del self._waiting[place]
+        _, resource, namespace = place
+        names = waiting.names
+        if len(names) >= LIST_FROM and place not in self._no_lists:
+            found = await self._list(place, identity)
+            if found is not None:
+                for name, future in names.items():
+                    if not future.done():
+                        future.set_result(found.get(name))
+                return
+        await asyncio.gather(
+            *(self._get(resource, namespace, name, identity, future) for name, future in names.items())
+        )
+
+    async def _list(self, place: _Place, identity: Identity | None) -> dict[str, ObjectMeta] | None:
+        """All objects of the place by name; None when a list is no way here (no right to it, or too many)."""
+        _, resource, namespace = place
+        try:
+            listed = await apply.list_metadata(
+                self._client, resource, namespace, identity=identity, at_most=LIST_AT_MOST
+            )
+        except errors.KubeError:
+            self._no_lists.add(place)  # a tenant may be allowed to get and not to list; the looks tell
+            return None
+        if not listed.complete:
+            self._no_lists.add(place)
+            return None
+        found = {meta.name: meta for meta in listed.items}
+        self._recent[place] = (asyncio.get_running_loop().time(), found)
+        return found
+
+    async def _get(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        identity: Identity | None,
+        future: "asyncio.Future[ObjectMeta | None]",
+    ) -> None:
+        try:
+            found = await apply.get_metadata(self._client, resource, namespace, name, identity=identity)
+        except errors.KubeError as error:
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # an asker that was cancelled leaves nobody to fetch it
+        else:
+            if not future.done():
+                future.set_result(found)

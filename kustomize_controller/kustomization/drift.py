@@ -1,0 +1,233 @@
+"""Drift: noticing by watch that somebody changed or deleted an object of ours.
+
+One metadata-only watch a kind, selected by our owner label, shows every later state of an object's
+managedFields. As long as our entry there is what it was after our apply, no value of ours was touched; a
+steady state costs no request. `judge` is the rule, pure; `Follower` feeds it and wakes the Kustomization
+whose object drifted.
+
+A watch event may overtake the answer to our own apply, so verdicts on the objects of a Kustomization wait
+while a run of it is in flight. An object that is repaired again and again is repaired less and less often
+(`REPAIR_DELAY_S`).
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from kustomize_controller.kustomization.names import FIELD_MANAGER, OWNER_NAME, RECONCILE, SSA
+from kustomize_controller.kustomization.remember import Applied, Contest, Drift, Holding, Memory
+from shared.api.meta import Key
+from shared.kube import errors
+from shared.kube.client import Client
+from shared.kube.discovery import Discovery
+from shared.kube.objects import ObjectId
+from shared.kube.ownership import ObjectMeta, field_paths, foreign_entries, ownership
+from shared.kube.watch import Reflector
+
+log = structlog.get_logger("runtime")
+
+# Before the n-th repair of the same object within `CALM_S`. A controller that fights us is then answered
+# twice a minute.
+REPAIR_DELAY_S = (0.0, 0.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+CALM_S = 300.0
+CONTESTED_FROM = 4  # repairs
+
+
+def judge(meta: ObjectMeta, applied: Applied) -> bool:
+    """Whether the live object is not as we left it.
+
+    `reconcile: disabled` and `ssa: Ignore` on the live object mean hands off (contract 7.4).
+    """
+    if meta.steering(RECONCILE) == "disabled" or meta.steering(SSA) == "ignore":
+        return False
+    if meta.uid != applied.uid:
+        return True
+    if ownership(meta, FIELD_MANAGER) != applied.ownership:
+        return True
+    return bool(foreign_entries(meta, FIELD_MANAGER))
+
+
+def explain(before: ObjectMeta | None, repaired: ObjectMeta) -> str:
+    """Who changed what, for people: from the drifted state and the one after the repair."""
+    if before is None:
+        return "was deleted"
+    if before.uid != repaired.uid:
+        return "was replaced by another object"
+    ours = _paths(repaired, lambda manager, operation: manager == FIELD_MANAGER and operation == "Apply")
+    left = _paths(before, lambda manager, operation: manager == FIELD_MANAGER and operation == "Apply")
+    lost = ours - left
+    takers: dict[str, list[str]] = {}
+    for entry in before.managed_fields:
+        if entry.manager == FIELD_MANAGER and entry.operation == "Apply":
+            continue
+        added = entry in foreign_entries(before, FIELD_MANAGER)
+        found = field_paths(bytes(entry.fields_v1))
+        touched = found & lost or (found - ours if added else set())
+        if touched:
+            takers.setdefault(entry.manager or "unknown", []).extend(touched)
+    named = {path for paths in takers.values() for path in paths}
+    parts = [f"{_some(paths)} changed by '{manager}'" for manager, paths in sorted(takers.items())]
+    if removed := lost - named:
+        parts.append(f"{_some(list(removed))} removed")
+    return "; ".join(parts) or "changed under our own field manager's name"
+
+
+def _paths(meta: ObjectMeta, wanted: Callable[[str, str], bool]) -> set[str]:
+    found: set[str] = set()
+    for entry in meta.managed_fields:
+        if wanted(entry.manager, entry.operation) and not entry.subresource:
+            found |= field_paths(bytes(entry.fields_v1))
+    return found
+
+
+def _some(paths: list[str]) -> str:
+    shown = sorted(set(paths))
+    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+
+
+class Follower:
+    """Watches the kinds of our objects. `wake(owner)` is called when there is something to repair."""
+
+    def __init__(
+        self,
+        client: Client,
+        discovery: Discovery,
+        memory: Memory,
+        *,
+        wake: Callable[[Key], None],
+        in_flight: Callable[[Key], bool],
+    ) -> None:
+        self._client = client
+        self._discovery = discovery
+        self._memory = memory
+        self._wake = wake
+        self._in_flight = in_flight
+        self._kinds: dict[tuple[str, str], _KindSink] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def follow(self, group: str, kind: str, version: str) -> None:
+        """Watch a kind from now on; nothing more if it is watched already."""
+        if (group, kind) in self._kinds:
+            return
+        sink = self._kinds[group, kind] = _KindSink(self, group, kind)
+        task = asyncio.create_task(self._run(sink, version), name=f"watch {kind}.{group}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, sink: "_KindSink", version: str) -> None:
+        while True:
+            try:
+                resource = await self._discovery.find(sink.group, version, sink.kind)
+            except errors.NoMatch:
+                resource = None
+            except errors.KubeError as error:
+                log.info("watch not begun", kind=sink.kind, because=str(error))
+                resource = None
+            if resource is not None:
+                reflector = Reflector(self._client, resource, sink, label_selector=OWNER_NAME)
+                await reflector.run()
+            await asyncio.sleep(5.0)  # the kind is not served (any more); a CRD may come
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def settle(self, owner: Key) -> None:
+        """A run of `owner` ended: judge what was seen meanwhile."""
+        holding = self._memory.holding(owner)
+        seen, holding.unjudged = holding.unjudged, {}
+        for id_, meta in seen.items():
+            self._judge(owner, holding, id_, meta)
+        if holding.drifts:
+            self._wake_when_due(owner, holding)
+
+    def seen(self, id_: ObjectId, meta: ObjectMeta | None) -> None:
+        """The watch shows a state of an object; None: it is gone, or has lost our label."""
+        owner = self._memory.owner_of(id_)
+        if owner is None:
+            return
+        holding = self._memory.holding(owner)
+        if self._in_flight(owner):
+            holding.unjudged[id_] = meta
+            return
+        if self._judge(owner, holding, id_, meta):
+            self._wake_when_due(owner, holding)
+
+    def _judge(self, owner: Key, holding: Holding, id_: ObjectId, meta: ObjectMeta | None) -> bool:
+        if meta is None and id_ in holding.leaving:
+            self._memory.drop(owner, id_)
+            self._wake(owner)
+            return False
+        applied = holding.applied.get(id_)
+        if applied is None:
+            return False
+        if meta is not None:
+            if meta.deletion_timestamp is not None or _version(meta) <= applied.seen_version:
+                return False
+            if not judge(meta, applied):
+                holding.drifts.pop(id_, None)
+                return False
+        now = asyncio.get_running_loop().time()
+        known = holding.drifts.get(id_)
+        due_at = known.due_at if known is not None else now + _delay_s(holding.contests.get(id_), now)
+        holding.drifts[id_] = Drift(meta, due_at)
+        return True
+
+    def _wake_when_due(self, owner: Key, holding: Holding) -> None:
+        loop = asyncio.get_running_loop()
+        due_at = min(drift.due_at for drift in holding.drifts.values())
+        if due_at <= loop.time():
+            self._wake(owner)
+        else:
+            loop.call_at(due_at, self._wake, owner)
+
+    def due(self, owner: Key) -> dict[ObjectId, Drift]:
+        """What is to be repaired now."""
+        now = asyncio.get_running_loop().time()
+        return {id_: d for id_, d in self._memory.holding(owner).drifts.items() if d.due_at <= now}
+
+    def repaired(self, owner: Key, id_: ObjectId) -> bool:
+        """Count a repair; returns whether the object is contested by now."""
+        now = asyncio.get_running_loop().time()
+        contests = self._memory.holding(owner).contests
+        last = contests.get(id_)
+        if last is None or now - last.last_at > CALM_S:
+            contests[id_] = Contest(1, now)
+            return False
+        contests[id_] = Contest(last.repairs + 1, now)
+        return last.repairs + 1 >= CONTESTED_FROM
+
+
+class _KindSink:
+    """One kind's reflector feeds this."""
+
+    def __init__(self, follower: Follower, group: str, kind: str) -> None:
+        self._follower = follower
+        self.group = group
+        self.kind = kind
+
+    def _id(self, meta: ObjectMeta) -> ObjectId:
+        return ObjectId(self.group, self.kind, meta.namespace, meta.name)
+
+    def replace(self, items: list[ObjectMeta]) -> None:
+        alive = {self._id(meta): meta for meta in items}
+        for id_, _ in list(self._follower._memory.owned(self.group, self.kind)):
+            self._follower.seen(id_, alive.get(id_))
+
+    def changed(self, meta: ObjectMeta) -> None:
+        self._follower.seen(self._id(meta), meta)
+
+    def removed(self, meta: ObjectMeta) -> None:
+        self._follower.seen(self._id(meta), None)
+
+
+def _version(meta: ObjectMeta) -> int:
+    return int(meta.resource_version) if meta.resource_version.isdigit() else 0
+
+
+def _delay_s(contest: Contest | None, now: float) -> float:
+    if contest is None or now - contest.last_at > CALM_S:
+        return 0.0
+    return REPAIR_DELAY_S[min(contest.repairs, len(REPAIR_DELAY_S) - 1)]

@@ -1,0 +1,171 @@
+"""From an artifact to the objects that a Kustomization wants: fetch once, unpack once, build only what
+changed.
+
+What a build gave is kept as a *recipe* (which inputs it had, and the name and digest of every object), so
+that a new revision that changed none of the inputs needs no build, and a run that applies nothing needs no
+content. The contents themselves are kept as bytes within a limit, and built again when they are wanted and
+gone.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from kustomize_controller.kustomization.build import Build, Builder, BuiltObject, Order, spec_digest
+from kustomize_controller.kustomization.decide import Desired
+from kustomize_controller.kustomization.inputs import Inputs, unchanged
+from kustomize_controller.kustomization.names import owner_labels
+from shared.api.artifact import Artifact
+from shared.api.kustomization import Kustomization
+from shared.api.meta import Key
+from shared.artifacts.cache import ArtifactCache
+from shared.artifacts.tree import Tree
+from shared.kube.objects import ObjectId
+
+BODIES_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What a Kustomization wants of the cluster.
+
+    Attributes:
+        digest: of the built content without owner labels, for status.history.
+    """
+
+    desired: tuple[Desired, ...]
+    digest: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    spec_digest: str
+    artifact_digest: str
+    tree: Tree
+    inputs: Inputs | None
+    prepared: Prepared
+
+
+class Preparer:
+    """Builds Kustomizations. Used from one event loop only."""
+
+    def __init__(self, artifacts: ArtifactCache, builder: Builder, *, artifact_host: str = "") -> None:
+        self._artifacts = artifacts
+        self._builder = builder
+        self._artifact_host = artifact_host
+        self._recipes: dict[Key, _Recipe] = {}
+        self._bodies: OrderedDict[Key, tuple[str, int, Mapping[ObjectId, BuiltObject]]] = OrderedDict()
+        self._bodies_bytes = 0
+
+    async def prepare(self, obj: Kustomization, artifact: Artifact, building: Callable[[], None]) -> Prepared:
+        """What `obj` wants at this revision.
+
+        Args:
+            building: called when the artifact is there and a build begins.
+
+        Raises:
+            FetchError, UnpackError: the artifact did not arrive, or is not one.
+            PathNotFound, BuildError: it cannot be built.
+        """
+        wanted = self._spec_digest(obj)
+        recipe = self._recipes.get(obj.key)
+        if recipe is not None and recipe.spec_digest == wanted and recipe.artifact_digest == artifact.digest:
+            return recipe.prepared
+        async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
+            if recipe is not None and recipe.spec_digest == wanted and _same(recipe, content.tree):
+                prepared, inputs = recipe.prepared, recipe.inputs
+            else:
+                building()
+                built = await self._build(obj, content.folder)
+                prepared, inputs = _prepared(built), built.inputs
+                self._keep(obj.key, prepared.digest + wanted, built)
+            self._recipes[obj.key] = _Recipe(wanted, artifact.digest, content.tree, inputs, prepared)
+        return prepared
+
+    async def bodies(self, obj: Kustomization, artifact: Artifact) -> Mapping[ObjectId, BuiltObject]:
+        """The content of the objects of the last `prepare`, built again if it was dropped meanwhile.
+
+        Raises:
+            As `prepare`.
+        """
+        recipe = self._recipes[obj.key]
+        name = recipe.prepared.digest + recipe.spec_digest
+        kept = self._bodies.get(obj.key)
+        if kept is not None and kept[0] == name:
+            self._bodies.move_to_end(obj.key)
+            return kept[2]
+        async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
+            return self._keep(obj.key, name, await self._build(obj, content.folder))
+
+    async def would_change(self, key: Key, artifact: Artifact) -> bool:
+        """Whether a new artifact changes what this Kustomization builds, as far as is known without a build.
+
+        Raises:
+            FetchError, UnpackError: the artifact did not arrive, or is not one.
+        """
+        recipe = self._recipes.get(key)
+        if recipe is None:
+            return True
+        async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
+            return not _same(recipe, content.tree)
+
+    def forget(self, key: Key) -> None:
+        self._recipes.pop(key, None)
+        self._drop(key)
+
+    def _spec_digest(self, obj: Kustomization) -> str:
+        return spec_digest(obj.spec, owner_labels(obj.metadata.name, obj.metadata.namespace))
+
+    async def _build(self, obj: Kustomization, folder: Path) -> Build:
+        order = Order(
+            namespace=obj.metadata.namespace,
+            root=folder,
+            spec=obj.spec,
+            labels=owner_labels(obj.metadata.name, obj.metadata.namespace),
+        )
+        return await self._builder.build(order)
+
+    def _url(self, artifact: Artifact) -> str:
+        if not self._artifact_host:
+            return artifact.url
+        return urlunsplit(urlsplit(artifact.url)._replace(netloc=self._artifact_host))
+
+    def _keep(self, key: Key, name: str, built: Build) -> Mapping[ObjectId, BuiltObject]:
+        self._drop(key)
+        bodies = {one.id: one for one in built.objects}
+        size = sum(len(one.body) for one in built.objects)
+        self._bodies[key] = (name, size, bodies)
+        self._bodies_bytes += size
+        while self._bodies_bytes > BODIES_BYTES and len(self._bodies) > 1:
+            self._drop(next(iter(self._bodies)))
+        return bodies
+
+    def _drop(self, key: Key) -> None:
+        dropped = self._bodies.pop(key, None)
+        if dropped is not None:
+            self._bodies_bytes -= dropped[1]
+
+
+def _same(recipe: _Recipe, tree: Tree) -> bool:
+    if recipe.inputs is None:
+        return False
+    return recipe.tree is tree or unchanged(recipe.inputs, recipe.tree, tree)
+
+
+def _prepared(built: Build) -> Prepared:
+    return Prepared(
+        desired=tuple(
+            Desired(
+                id=one.id,
+                version=one.version,
+                digest=one.digest,
+                left_alone=one.says("ssa", "Ignore") or one.says("reconcile", "disabled"),
+            )
+            for one in built.objects
+        ),
+        digest=built.digest,
+        warnings=built.warnings,
+    )

@@ -1,0 +1,118 @@
+"""Deleting objects that left the source, and those of a Kustomization that is deleted.
+
+An object is deleted only if it is in our inventory, carries both owner labels of this very Kustomization,
+does not say `prune: disabled`, and still has the UID that was looked at. It leaves the inventory when it is
+gone, not when its deletion was asked for: a finalizer may hold it. A kind that the API server does not know
+(any more) is no proof of anything.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from kustomize_controller.kustomization.apply import Change
+from kustomize_controller.kustomization.decide import Entry
+from kustomize_controller.kustomization.names import OWNER_NAME, OWNER_NAMESPACE, PRUNE, RECONCILE, SSA
+from kustomize_controller.kustomization.remember import Memory
+from shared.api.meta import Key
+from shared.kube import apply as kube_apply
+from shared.kube import errors
+from shared.kube.client import Client, Identity
+from shared.kube.discovery import Discovery, Resource
+from shared.kube.objects import ObjectId
+from shared.kube.ownership import ObjectMeta
+from shared.runtime.outcome import Superseded
+
+
+@dataclass(slots=True)
+class Pruned:
+    """What a prune did.
+
+    Attributes:
+        gone: ids that leave the inventory: deleted, absent, or let go.
+        leaving: ids whose deletion is under way.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    gone: set[ObjectId] = field(default_factory=set)
+    leaving: set[ObjectId] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruner:
+    """Deletes objects of one Kustomization, one after the other, as the identity that applied them."""
+
+    client: Client
+    discovery: Discovery
+    memory: Memory
+    owner: Key
+    identity: Identity | None
+    may_go_on: Callable[[], bool]  # asked before each delete: we still lead, and the plan is not outdated
+
+    async def run(self, entries: Iterable[Entry]) -> Pruned:
+        """Delete `entries` in their order; a failure does not stop the others.
+
+        Raises:
+            Superseded: what follows was not touched.
+            Unreachable, ServerError, Unauthorized: the API server is not there.
+        """
+        result = Pruned()
+        for entry in entries:
+            if not self.may_go_on():
+                raise Superseded
+            try:
+                await self._prune(entry, result)
+            except errors.KubeError as error:
+                if isinstance(error, errors.Unreachable | errors.ServerError | errors.Unauthorized):
+                    raise
+                result.failures.append(f"{entry.id.subject} delete failed: {error};")
+        return result
+
+    async def _prune(self, entry: Entry, result: Pruned) -> None:
+        id_ = entry.id
+        try:
+            resource = await self.discovery.find(id_.group, entry.version, id_.kind)
+        except errors.NoMatch:
+            resource = await self.discovery.find_preferred(id_.group, id_.kind)
+        live = await self._look(resource, id_)
+        if live is None:
+            self._let_go(id_, result)
+            return
+        if not self._is_ours(live) or _keeps_itself(live):
+            result.changes.append(Change(id_.subject, "skipped"))
+            self._let_go(id_, result)
+            return
+        if live.deletion_timestamp is None:
+            await kube_apply.delete(
+                self.client, resource, id_.namespace, id_.name, uid=live.uid, identity=self.identity
+            )
+            result.changes.append(Change(id_.subject, "deleted"))
+            live = await self._look(resource, id_)
+        if live is None or live.deletion_timestamp is None:
+            self._let_go(id_, result)
+        else:
+            result.leaving.add(id_)
+            self.memory.expect_end(self.owner, id_)
+
+    async def _look(self, resource: Resource, id_: ObjectId) -> ObjectMeta | None:
+        return await kube_apply.get_metadata(
+            self.client, resource, id_.namespace, id_.name, identity=self.identity
+        )
+
+    def _let_go(self, id_: ObjectId, result: Pruned) -> None:
+        result.gone.add(id_)
+        self.memory.drop(self.owner, id_)
+
+    def _is_ours(self, live: ObjectMeta) -> bool:
+        return (
+            live.labels.get(OWNER_NAME) == self.owner.name
+            and live.labels.get(OWNER_NAMESPACE) == self.owner.namespace
+        )
+
+
+def _keeps_itself(live: ObjectMeta) -> bool:
+    return (
+        live.steering(PRUNE) == "disabled"
+        or live.steering(RECONCILE) == "disabled"
+        or live.steering(SSA) == "ignore"
+    )

@@ -1,0 +1,429 @@
+"""Kustomization: make the cluster hold what an artifact builds to, and nothing that left it.
+
+    observe   source artifact, dependencies, what is remembered, what drifted            (no request)
+    build     only if an input of the last build changed
+    decide    pure: decide.py
+    do        inventory first ► apply, stage by stage ► prune
+    report    revision, inventory, history, Ready
+
+A run in which nothing moved ends after *observe* and writes nothing; one in which only the revision moved
+writes status and no object. Finalizer, suspend, retries and the status patch are the runtime's.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kustomize_controller.kustomization import depend, history, inventory
+from kustomize_controller.kustomization.apply import Applier, Change, Result
+from kustomize_controller.kustomization.build import BuildError, BuiltObject, PathNotFound
+from kustomize_controller.kustomization.contact import Contact
+from kustomize_controller.kustomization.decide import Entry, Observed, Plan, decide
+from kustomize_controller.kustomization.drift import Follower
+from kustomize_controller.kustomization.names import ALLOW_PRUNE, STATUS_MANAGER
+from kustomize_controller.kustomization.prepare import Prepared, Preparer
+from kustomize_controller.kustomization.prune import Pruned, Pruner
+from kustomize_controller.kustomization.refuse import refuse
+from kustomize_controller.kustomization.remember import Memory
+from kustomize_controller.settings import Settings
+from kustomize_controller.sources import Sources
+from kustomize_controller.unpack import UnpackFailed
+from shared.api.artifact import Artifact
+from shared.api.duration import go_duration
+from shared.api.kinds import KUSTOMIZATION, InvalidObject, decode
+from shared.api.kustomization import Kustomization
+from shared.api.meta import Key
+from shared.artifacts.fetch import ArtifactMissing, FetchError
+from shared.kube import errors
+from shared.kube.client import Client, Identity
+from shared.kube.discovery import Discovery
+from shared.kube.objects import InvalidId, ObjectId
+from shared.runtime.cache import RawObject
+from shared.runtime.outcome import Event, Outcome, ReconcileError, Retryable, Stalled, Waiting
+from shared.runtime.queue import Priority
+from shared.runtime.run import Run
+
+REVISION = "kustomize.toolkit.fluxcd.io/revision"
+ORIGIN_REVISION = "kustomize.toolkit.fluxcd.io/originRevision"
+COMMIT_STATUS = "kustomize.toolkit.fluxcd.io/commit_status"
+_ORIGIN = "org.opencontainers.image.revision"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last run of this process that ended with Ready=True."""
+
+    uid: str
+    generation: int
+    artifact_digest: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All that a Kustomization's reconciler works with."""
+
+    settings: Settings
+    client: Client
+    discovery: Discovery
+    sources: Mapping[str, Sources]  # by kind
+    preparer: Preparer
+    memory: Memory
+    follower: Follower
+    contact: Contact
+    lookup: Callable[[Key], RawObject | None]  # Kustomizations as last seen
+    enqueue: Callable[[Key, str, Priority], None]
+
+
+class KustomizationReconciler:
+    """See `shared.runtime.controller.Reconciler`."""
+
+    kind = KUSTOMIZATION
+    failure_reason = "ReconciliationFailed"
+    status_manager = STATUS_MANAGER
+    wakes_on = (ALLOW_PRUNE,)
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._finished: dict[Key, Finished] = {}
+        self._dependents: dict[Key, set[Key]] = {}
+
+    # --- what the runtime asks ---
+
+    def interval_s(self, obj: Kustomization) -> float:
+        return obj.spec.interval_s
+
+    def is_suspended(self, obj: Kustomization) -> bool:
+        return obj.spec.suspend
+
+    def noticed(self, old: RawObject | None, new: RawObject) -> None:
+        """Wake those that wait for this Kustomization when what they look at changed."""
+        if old is not None and _as_dependency(old) == _as_dependency(new):
+            return
+        meta = new["metadata"]
+        key = Key(KUSTOMIZATION.kind, meta.get("namespace", ""), meta["name"])
+        for one in self._dependents.pop(key, ()):
+            self._world.enqueue(one, f"dependency {key} changed", Priority.CHANGE)
+
+    def forget(self, key: Key) -> None:
+        self._finished.pop(key, None)
+        self._world.memory.forget(key)
+        self._world.preparer.forget(key)
+
+    async def reconcile(self, obj: Kustomization, run: Run) -> Outcome:
+        refuse(obj, self._world.settings)
+        try:
+            async with asyncio.timeout(obj.spec.timeout_s):
+                return await self._reconcile(obj, run)
+        except TimeoutError as error:
+            self._finished.pop(obj.key, None)
+            why = f"not done within spec.timeout ({go_duration(obj.spec.timeout_s)}) at: {run.last_progress}"
+            raise Retryable("ReconciliationFailed", why, retry_s=obj.spec.retry_interval_s) from error
+        except (errors.KubeError, ReconcileError) as error:
+            self._finished.pop(obj.key, None)
+            if isinstance(error, ReconcileError):
+                raise
+            raise Retryable("ReconciliationFailed", str(error), retry_s=obj.spec.retry_interval_s) from error
+        finally:
+            self._world.follower.settle(obj.key)
+
+    async def delete(self, obj: Kustomization, run: Run) -> None:
+        """Delete what `spec.deletionPolicy` says, before the finalizer goes (behaviour-kustomize.md 9)."""
+        policy = obj.spec.deletion_policy
+        mirrors = policy == "MirrorPrune" and obj.spec.prune
+        entries = self._inventory(obj)
+        if obj.spec.suspend or not entries or not (mirrors or policy in ("Delete", "WaitForTermination")):
+            return
+        pruned = await self._pruner(obj, lambda: True).run(reversed(entries))
+        if pruned.changes:
+            run.event(Event("Normal", "ReconciliationSucceeded", _lines(pruned.changes)))
+        if pruned.failures:
+            run.event(Event("Warning", "PruneFailed", "pruning for deleted resource failed"))
+            raise Retryable("PruneFailed", "delete failed, errors: " + " ".join(pruned.failures), events=())
+
+    # --- one run ---
+
+    async def _reconcile(self, obj: Kustomization, run: Run) -> Outcome:
+        began = time.monotonic()
+        artifact = self._observe_source(obj)
+        self._check_dependencies(obj, artifact)
+        drifts = self._world.follower.due(obj.key)
+        if self._is_settled(obj, artifact, run) and not drifts:
+            return Outcome(ready=_applied(artifact))
+        within = f"for revision {artifact.revision} with a timeout of {go_duration(obj.spec.timeout_s)}"
+        run.progress(f"Fetching manifests {within}")
+        prepared = await self._prepare(obj, artifact, lambda: run.progress(f"Building manifests {within}"))
+        run.progress(f"Detecting drift {within}")
+        before = self._inventory(obj)
+        plan = decide(
+            Observed(
+                desired=prepared.desired,
+                applied=self._world.memory.digests(obj.key),
+                drifted=frozenset(drifts),
+                inventory=before,
+                everything=run.requested,
+                prune=obj.spec.prune,
+                released=obj.metadata.annotations.get(ALLOW_PRUNE, ""),
+                revision=artifact.revision,
+            ),
+            custom_kinds=self._world.settings.custom_apply_stage_kinds,
+        )
+        if plan.record is not None:
+            await run.patch_status({"inventory": inventory.status_of(plan.record)})
+        bodies = await self._bodies(obj, artifact, plan)
+        result = await self._applier(obj, bodies, run).run(plan)
+        self._tell_changes(run, result.changes, artifact)
+        said = _Report(obj, artifact, prepared, time.monotonic() - began)
+        if result.failures:
+            raise said.failure("ReconciliationFailed", _refusals(result), obj.spec.retry_interval_s)
+        pruned = await self._prune(obj, plan, run, artifact)
+        left = tuple(entry for entry in plan.keep if entry.id not in pruned.gone)
+        said.inventory = left
+        if pruned.failures:
+            text = "delete failed, errors: " + " ".join(pruned.failures)
+            raise said.failure("PruneFailed", text, obj.spec.retry_interval_s)
+        if plan.held is not None:
+            raise said.held(plan)
+        return self._succeed(obj, artifact, run, said, is_settled=not pruned.leaving)
+
+    def _observe_source(self, obj: Kustomization) -> Artifact:
+        key = obj.source
+        sources = self._world.sources[key.kind]
+        if not sources.exists(key):
+            group = sources.kind.group
+            raise Waiting(
+                "ArtifactFailed",
+                f'{key.kind}.{group} "{key.name}" not found',
+                on=key,
+                events=(),
+                retry_s=obj.spec.retry_interval_s,
+            )
+        artifact = sources.artifact(key)
+        if artifact is None:
+            wait = go_duration(self._world.settings.requeue_dependency_s)
+            raise Waiting(
+                "ArtifactFailed", f"Source artifact not found, retrying in {wait}", on=key, events=()
+            )
+        return artifact
+
+    def _check_dependencies(self, obj: Kustomization, artifact: Artifact) -> None:
+        if not obj.spec.depends_on:
+            return
+        missing = depend.first_not_ready(obj, self._as_kustomization, artifact.revision)
+        if missing is None:
+            return
+        for key in obj.dependencies:
+            self._dependents.setdefault(key, set()).add(obj.key)
+        wait = go_duration(self._world.settings.requeue_dependency_s)
+        told = f"Dependencies do not meet ready condition, retrying in {wait}"
+        event = Event("Normal", "DependencyNotReady", told, {REVISION: artifact.revision})
+        raise Waiting("DependencyNotReady", missing.message, on=missing.on, events=(event,))
+
+    def _as_kustomization(self, key: Key) -> Kustomization | None:
+        raw = self._world.lookup(key)
+        if raw is None:
+            return None
+        try:
+            return decode(KUSTOMIZATION, raw)
+        except InvalidObject:
+            return None
+
+    def _is_settled(self, obj: Kustomization, artifact: Artifact, run: Run) -> bool:
+        """Whether the last run already did all that this one could do."""
+        now = Finished(run.uid, run.generation, artifact.digest, artifact.revision)
+        return not run.requested and self._finished.get(obj.key) == now
+
+    async def _prepare(
+        self, obj: Kustomization, artifact: Artifact, building: Callable[[], None]
+    ) -> Prepared:
+        retry_s = obj.spec.retry_interval_s
+        try:
+            return await self._world.preparer.prepare(obj, artifact, building)
+        except ArtifactMissing as error:
+            wait = go_duration(self._world.settings.requeue_dependency_s)
+            told = f"Source is not ready, artifact not found, retrying in {wait}"
+            raise Waiting("ArtifactFailed", told, on=obj.source, events=()) from error
+        except (FetchError, UnpackFailed) as error:
+            raise Retryable("ArtifactFailed", str(error), retry_s=retry_s) from error
+        except PathNotFound as error:
+            raise Retryable("ArtifactFailed", error.message, retry_s=retry_s) from error
+        except BuildError as error:
+            attempted = {"lastAttemptedRevision": artifact.revision}
+            raise Retryable(error.reason, error.message, status=attempted, retry_s=retry_s) from error
+
+    async def _bodies(
+        self, obj: Kustomization, artifact: Artifact, plan: Plan
+    ) -> Mapping[ObjectId, BuiltObject]:
+        if not plan.stages:
+            return {}
+        return await self._world.preparer.bodies(obj, artifact)
+
+    def _inventory(self, obj: Kustomization) -> tuple[Entry, ...]:
+        try:
+            return inventory.entries_of(obj.status.inventory)
+        except InvalidId as error:
+            raise Stalled("ValidationFailed", f"status.inventory: {error}; correct or remove it") from error
+
+    def _identity(self, obj: Kustomization) -> Identity | None:
+        account = obj.spec.service_account_name or self._world.settings.default_service_account
+        return Identity.service_account(obj.metadata.namespace, account) if account else None
+
+    def _applier(self, obj: Kustomization, bodies: Mapping[ObjectId, BuiltObject], run: Run) -> Applier:
+        world = self._world
+        return Applier(
+            client=world.client,
+            discovery=world.discovery,
+            contact=world.contact,
+            memory=world.memory,
+            follower=world.follower,
+            owner=obj.key,
+            identity=self._identity(obj),
+            bodies=bodies,
+            drifts=world.follower.due(obj.key),
+            concurrent=world.settings.concurrent_ssa,
+            is_current=run.is_current,
+        )
+
+    def _pruner(self, obj: Kustomization, may_go_on: Callable[[], bool]) -> Pruner:
+        return Pruner(
+            client=self._world.client,
+            discovery=self._world.discovery,
+            memory=self._world.memory,
+            owner=obj.key,
+            identity=self._identity(obj),
+            may_go_on=may_go_on,
+        )
+
+    async def _prune(self, obj: Kustomization, plan: Plan, run: Run, artifact: Artifact) -> Pruned:
+        if not plan.prune:
+            return Pruned()
+        pruned = await self._pruner(obj, run.is_current).run(plan.prune)
+        self._tell_changes(run, pruned.changes, artifact)
+        return pruned
+
+    def _tell_changes(self, run: Run, changes: list[Change], artifact: Artifact) -> None:
+        worth_telling = [change for change in changes if change.action != "skipped" or len(changes) > 1]
+        if worth_telling:
+            run.event(Event("Normal", "Progressing", _lines(worth_telling), _metadata(artifact)))
+            run.log.info(
+                "server-side apply completed",
+                revision=artifact.revision,
+                output={change.subject: str(change) for change in worth_telling},
+            )
+
+    def _succeed(
+        self, obj: Kustomization, artifact: Artifact, run: Run, said: "_Report", *, is_settled: bool
+    ) -> Outcome:
+        if is_settled:
+            self._finished[obj.key] = Finished(run.uid, run.generation, artifact.digest, artifact.revision)
+        is_new = run.requested or obj.status.last_applied_revision != artifact.revision
+        is_new = is_new or obj.status.observed_generation != obj.metadata.generation
+        ready = obj.status.condition("Ready")
+        is_new = is_new or ready is None or ready.status != "True"
+        if not is_new:  # a repair: the change log told of it
+            return Outcome(ready=_applied(artifact), status=said.fields())
+        told = f"Reconciliation finished in {go_duration(round(said.duration_s, 3))}"
+        told += f", next run in {go_duration(obj.spec.interval_s)}"
+        metadata = _metadata(artifact) | {COMMIT_STATUS: "update"}
+        return Outcome(
+            ready=_applied(artifact),
+            drop=("Healthy",),
+            status=said.fields() | said.history("ReconciliationSucceeded"),
+            events=(Event("Normal", "ReconciliationSucceeded", told, metadata),),
+        )
+
+
+class _Report:
+    """The status fields of one run."""
+
+    def __init__(self, obj: Kustomization, artifact: Artifact, prepared: Prepared, duration_s: float) -> None:
+        self._obj = obj
+        self._artifact = artifact
+        self._prepared = prepared
+        self.duration_s = duration_s
+        self.inventory: tuple[Entry, ...] | None = None
+
+    def fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {
+            "lastAttemptedRevision": self._artifact.revision,
+            "lastAppliedRevision": self._artifact.revision,
+            "lastAppliedOriginRevision": _origin(self._artifact) or None,
+        }
+        return fields | self._inventory()
+
+    def _inventory(self) -> dict[str, Any]:
+        return {} if self.inventory is None else {"inventory": inventory.status_of(self.inventory)}
+
+    def history(self, result: str) -> dict[str, Any]:
+        advanced = history.advance(
+            self._obj.status.history,
+            digest=self._prepared.digest,
+            result=result,
+            revision=self._artifact.revision,
+            origin_revision=_origin(self._artifact),
+            now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            duration_s=self.duration_s,
+        )
+        return {"history": advanced}
+
+    def _attempted(self, result: str) -> dict[str, Any]:
+        attempted = {"lastAttemptedRevision": self._artifact.revision}
+        last = self._obj.status.history[0] if self._obj.status.history else None
+        is_same = last is not None and (last.digest, last.last_reconciled_status) == (
+            self._prepared.digest,
+            result,
+        )
+        # The same failure again is told by nothing that moves: a retry that changes nothing writes nothing.
+        return attempted | self._inventory() | ({} if is_same else self.history(result))
+
+    def failure(self, reason: str, message: str, retry_s: float) -> Retryable:
+        event = Event("Warning", reason, message, _metadata(self._artifact))
+        return Retryable(reason, message, status=self._attempted(reason), events=(event,), retry_s=retry_s)
+
+    def held(self, plan: Plan) -> Stalled:
+        held = plan.held
+        assert held is not None  # noqa: S101  # the caller's condition
+        entries = [entry.id.subject for entry in plan.keep[-held.count :]]
+        names = ", ".join(entries[:5]) + (f" and {len(entries) - 5} more" if len(entries) > 5 else "")
+        revision = self._artifact.revision
+        message = (
+            f"{held.count} of {held.of} objects left the source and are kept until you say so: "
+            f"{held.because}. Everything else of {revision} is applied. Waiting to be deleted: {names}. "
+            f"If that is meant: kubectl annotate --overwrite -n {self._obj.metadata.namespace} "
+            f"kustomization {self._obj.metadata.name} {ALLOW_PRUNE}='{revision}'"
+        )
+        return Stalled("PruneHeld", message, status=self._attempted("PruneHeld"))
+
+
+def _as_dependency(raw: RawObject) -> tuple[Any, ...]:
+    """What dependents look at."""
+    status = raw.get("status", {})
+    ready = [c.get("status") for c in status.get("conditions", ()) if c.get("type") == "Ready"]
+    generation = raw["metadata"].get("generation")
+    return (ready, status.get("lastAppliedRevision"), status.get("observedGeneration"), generation)
+
+
+def _applied(artifact: Artifact) -> tuple[str, str]:
+    return ("ReconciliationSucceeded", f"Applied revision: {artifact.revision}")
+
+
+def _origin(artifact: Artifact) -> str:
+    return (artifact.metadata or {}).get(_ORIGIN, "")
+
+
+def _metadata(artifact: Artifact) -> dict[str, str]:
+    origin = _origin(artifact)
+    return {REVISION: artifact.revision} | ({ORIGIN_REVISION: origin} if origin else {})
+
+
+def _lines(changes: list[Change]) -> str:
+    return "\n".join(str(change) for change in changes)
+
+
+def _refusals(result: Result) -> str:
+    """The failures, then what was done all the same; ends in a newline (behaviour-kustomize.md 1, step
+    16)."""
+    return "\n".join([*sorted(result.failures), *map(str, result.changes)]) + "\n"

@@ -1,0 +1,44 @@
+"""What a spec may not ask for: refused at once, before anything is fetched, and until the spec changes.
+
+References that cross a namespace where that is forbidden (AccessDenied), and fields that this release does
+not act upon. To ignore one of those would apply something else than the spec says, so nothing is applied.
+"""
+
+from collections.abc import Callable
+
+from kustomize_controller.settings import Settings
+from shared.api.kustomization import Kustomization, KustomizationSpec
+from shared.runtime.outcome import Stalled
+
+_NOT_YET: dict[str, Callable[[KustomizationSpec], bool]] = {
+    "spec.postBuild": lambda spec: spec.post_build is not None,
+    "spec.decryption": lambda spec: spec.decryption is not None,
+    "spec.kubeConfig": lambda spec: spec.kube_config is not None,
+    "spec.wait": lambda spec: spec.wait,
+    "spec.healthChecks": lambda spec: bool(spec.health_checks) and not spec.wait,
+    "spec.healthCheckExprs": lambda spec: bool(spec.health_check_exprs),
+    "spec.force": lambda spec: spec.force,
+    "spec.ignore": lambda spec: bool(spec.ignore),
+    "spec.dependsOn[].readyExpr": lambda spec: any(one.ready_expr for one in spec.depends_on),
+    "spec.sourceRef.kind": lambda spec: spec.source_ref.kind != "GitRepository",
+}
+
+
+def refuse(obj: Kustomization, settings: Settings) -> None:
+    """Raise what the spec earns.
+
+    Raises:
+        Stalled: names the field, and what to do.
+    """
+    source = obj.source
+    if settings.no_cross_namespace_refs and source.namespace != obj.metadata.namespace:
+        raise Stalled(
+            "AccessDenied",
+            f"can't access '{source}', cross-namespace references have been blocked",
+        )
+    for field, asks in _NOT_YET.items():
+        if asks(obj.spec):
+            raise Stalled(
+                "FeatureGateDisabled",
+                f"{field} is not supported by this release of Headrace, so nothing was applied; remove it",
+            )

@@ -1,0 +1,114 @@
+"""What this process knows of the objects that it applied: enough to tell, without a request, that they are
+still so.
+
+Of each object: the digest of what was applied, and the digest and time of our managedFields entry after it.
+Neither the object nor its fields are kept.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from shared.api.meta import Key
+from shared.kube.objects import ObjectId
+from shared.kube.ownership import ObjectMeta, Ownership
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One object as we left it.
+
+    Attributes:
+        digest: of the content that was applied.
+        ownership: our managedFields entry after it.
+        seen_version: resourceVersion of the answer; what the watch tells of older states says nothing new.
+    """
+
+    version: str
+    digest: str
+    uid: str
+    ownership: Ownership
+    seen_version: int
+
+
+@dataclass(slots=True)
+class Drift:
+    """Somebody changed an object of ours, or deleted it.
+
+    Attributes:
+        live: its metadata as the watch showed it; None when it is gone or left the watch.
+        due_at: when it is to be repaired, by the loop's clock: at once, or later where it is fought over.
+    """
+
+    live: ObjectMeta | None
+    due_at: float
+
+
+@dataclass(slots=True)
+class Contest:
+    """How often one object had to be repaired lately."""
+
+    repairs: int
+    last_at: float
+
+
+@dataclass(slots=True)
+class Holding:
+    """All that is remembered of one Kustomization's objects."""
+
+    applied: dict[ObjectId, Applied] = field(default_factory=dict)
+    drifts: dict[ObjectId, Drift] = field(default_factory=dict)
+    leaving: set[ObjectId] = field(default_factory=set)  # deletion was asked for, a finalizer holds it
+    unjudged: dict[ObjectId, ObjectMeta | None] = field(
+        default_factory=dict
+    )  # seen while a run was in flight
+    contests: dict[ObjectId, Contest] = field(default_factory=dict)
+
+
+class Memory:
+    """Holdings by Kustomization, and who holds which object. Used from one event loop only."""
+
+    def __init__(self) -> None:
+        self._holdings: dict[Key, Holding] = {}
+        self._owners: dict[ObjectId, Key] = {}
+
+    def holding(self, owner: Key) -> Holding:
+        return self._holdings.setdefault(owner, Holding())
+
+    def owner_of(self, id: ObjectId) -> Key | None:  # noqa: A002  # the field's name
+        return self._owners.get(id)
+
+    def owned(self, group: str, kind: str) -> Iterator[tuple[ObjectId, Key]]:
+        """Every remembered object of a kind."""
+        return ((id_, key) for id_, key in self._owners.items() if id_.kind == kind and id_.group == group)
+
+    def remember(self, owner: Key, id: ObjectId, applied: Applied) -> None:  # noqa: A002
+        holding = self.holding(owner)
+        holding.applied[id] = applied
+        holding.drifts.pop(id, None)
+        holding.leaving.discard(id)
+        self._owners[id] = owner
+
+    def expect_end(self, owner: Key, id: ObjectId) -> None:  # noqa: A002
+        """The object's deletion was asked for and takes its time: tell when it is gone."""
+        self.holding(owner).leaving.add(id)
+        self._owners[id] = owner
+
+    def drop(self, owner: Key, id: ObjectId) -> None:  # noqa: A002
+        """The object is not ours any more, or gone, or not known to be as we left it."""
+        holding = self.holding(owner)
+        for part in (holding.applied, holding.drifts, holding.unjudged, holding.contests):
+            part.pop(id, None)
+        holding.leaving.discard(id)
+        if self._owners.get(id) == owner:
+            del self._owners[id]
+
+    def forget(self, owner: Key) -> None:
+        """The Kustomization is gone."""
+        holding = self._holdings.pop(owner, None)
+        if holding is not None:
+            for id_ in [*holding.applied, *holding.leaving]:
+                if self._owners.get(id_) == owner:
+                    del self._owners[id_]
+
+    def digests(self, owner: Key) -> Mapping[ObjectId, str]:
+        return {id_: one.digest for id_, one in self.holding(owner).applied.items()}

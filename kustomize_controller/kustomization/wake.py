@@ -1,0 +1,89 @@
+"""Which Kustomizations are to run when something else changed: their source, or an object of theirs.
+
+A new artifact wakes all consumers of the source, those first whose builds it changes: what is asked is only
+whether an input of the last build moved, which needs the unpacked artifact and no build. The others follow,
+for the revision in their status.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from kustomize_controller.kustomization.prepare import Preparer
+from kustomize_controller.sources import Sources
+from shared.api.kustomization import Kustomization
+from shared.api.meta import Key
+from shared.runtime.cache import RawObject
+from shared.runtime.controller import Controller
+from shared.runtime.queue import Priority
+
+log = structlog.get_logger("runtime")
+
+
+class Waker:
+    """Between the sources, the watch of managed objects, and the queue. `connect` before anything is
+    watched."""
+
+    def __init__(self, preparer: Preparer) -> None:
+        self._preparer = preparer
+        self._controller: Controller[Kustomization] | None = None
+        self._sources: Mapping[str, Sources] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connect(self, controller: Controller[Kustomization], sources: Mapping[str, Sources]) -> None:
+        self._controller = controller
+        self._sources = sources
+
+    def lookup(self, key: Key) -> RawObject | None:
+        return self._connected.cache.get(key)
+
+    def enqueue(self, key: Key, reason: str, priority: Priority) -> None:
+        self._connected.queue.add(key, reason, priority)
+
+    def in_flight(self, key: Key) -> bool:
+        return self._connected.queue.is_busy(key)
+
+    def drifted(self, key: Key) -> None:
+        if self.lookup(key) is not None:
+            self.enqueue(key, "drift", Priority.CHANGE)
+
+    def source_changed(self, source: Key) -> None:
+        """The artifact of a source is another one, or the source came or went."""
+        task = asyncio.create_task(self._wake_consumers(source), name=f"consumers of {source}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _wake_consumers(self, source: Key) -> None:
+        artifact = self._sources[source.kind].artifact(source)
+        reason = f"{source} changed"
+        for key in self._consumers(source):
+            changes = True
+            if artifact is not None:
+                try:
+                    changes = await self._preparer.would_change(key, artifact)
+                except Exception as error:  # the run of each consumer will meet and report it
+                    log.debug("artifact not compared", key=str(key), error=str(error))
+            if changes:
+                self.enqueue(key, reason, Priority.CHANGE)
+            else:
+                self.enqueue(key, reason, Priority.MOVE)
+
+    def _consumers(self, source: Key) -> list[Key]:
+        cache = self._connected.cache
+        keys = cache.keys()
+        return [key for key in keys if _source_of(cache.get(key)) == source]
+
+    @property
+    def _connected(self) -> Controller[Kustomization]:
+        if self._controller is None:
+            raise RuntimeError("the waker is used before it is connected")
+        return self._controller
+
+
+def _source_of(raw: RawObject | None) -> Key | None:
+    if raw is None:
+        return None
+    ref = raw.get("spec", {}).get("sourceRef", {})
+    namespace = ref.get("namespace") or raw["metadata"].get("namespace", "")
+    return Key(ref.get("kind", ""), namespace, ref.get("name", ""))

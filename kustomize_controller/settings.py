@@ -1,0 +1,171 @@
+"""Flags and environment of the kustomize controller, read once into one frozen value; nobody else reads
+either.
+
+Source: behaviour-kustomize.md 13; telemetry.md 5.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from shared.runtime.flags import Flag, feature_gates, parse, unheeded
+from shared.runtime.process_flags import COMMON, COMMON_GATES
+
+PROG: Final = "python -m kustomize_controller"
+ABOUT: Final = "Makes the cluster hold what Kustomizations build, and keeps it so."
+_BUILD = "Builds"
+_WORK = "Work and retries"
+_TENANTS = "Tenants"
+_SECRETS = "Secrets and remote clusters"
+
+_GATES: Final = COMMON_GATES | {
+    "DisableStatusPollerCache": True,
+    "DisableFailFastBehavior": False,
+    "StrictPostBuildSubstitutions": True,
+    "GroupChangeLog": False,
+    "AdditiveCELDependencyCheck": False,
+    "ExternalArtifact": False,
+    "CancelHealthCheckOnNewRevision": False,
+    "DisableConfigWatchers": False,
+    "DirectSourceFetch": False,
+    "MigrateAPIVersion": False,
+}
+
+FLAGS: Final[tuple[Flag, ...]] = (
+    *COMMON,
+    Flag(
+        "concurrent-ssa", "CONCURRENT_SSA", 4, "int",
+        "How many objects of one Kustomization are applied at once.", group=_WORK,
+    ),
+    Flag(
+        "requeue-dependency", "REQUEUE_DEPENDENCY", "30s", "duration",
+        "Safety net for an object that waits for another: it is woken by the change itself.", group=_WORK,
+    ),
+    Flag(
+        "interval-jitter-percentage", "INTERVAL_JITTER_PERCENTAGE", 5, "int",
+        "Spread of intervals to either side, in percent.", group=_WORK,
+    ),
+    Flag(
+        "http-retry", "HTTP_RETRY", 9, "int",
+        "How often the download of an artifact is tried again.", group=_WORK,
+    ),
+    Flag(
+        "custom-apply-stage-kinds", "CUSTOM_APPLY_STAGE_KINDS", [], "list",
+        "Kinds to apply after classes and before everything else.", group=_WORK,
+    ),
+    Flag(
+        "engine", "HEADRACE_ENGINE", "", "string",
+        "The build engine's program; empty: `engine` in $HEADRACE_TOOLS_DIR.", group=_BUILD,
+    ),
+    Flag(
+        "cache-path", "CACHE_PATH", "", "string",
+        "Folder of unpacked artifacts; emptied at start. Empty: one below the system's for temporary files.",
+        group=_BUILD,
+    ),
+    Flag(
+        "cache-max-size", "CACHE_MAX_SIZE", 1 << 30, "int",
+        "Bytes of unpacked artifacts to keep beyond those in use.", group=_BUILD,
+    ),
+    Flag(
+        "artifact-max-size", "ARTIFACT_MAX_SIZE", 512 << 20, "int",
+        "Bytes that all files of one artifact may have together.", group=_BUILD,
+    ),
+    Flag(
+        "max-objects", "MAX_OBJECTS", 5000, "int", "Objects that one build may have.", group=_BUILD,
+    ),
+    Flag(
+        "build-timeout", "BUILD_TIMEOUT", "30s", "duration",
+        "Time that one build may take before it is ended.", group=_BUILD,
+    ),
+    Flag(
+        "no-remote-bases", "NO_REMOTE_BASES", True, "bool",
+        "Refuse remote bases. Only true is possible yet; Flux's default is false.", False, group=_BUILD,
+    ),
+    Flag(
+        "no-cross-namespace-refs", "NO_CROSS_NAMESPACE_REFS", False, "bool",
+        "Refuse references to objects of another namespace.", group=_TENANTS,
+    ),
+    Flag("override-manager", "OVERRIDE_MANAGER", [], "list", "Field managers to take over.", False, _WORK),
+    Flag("sops-age-secret", "SOPS_AGE_SECRET", "", "string", "Age keys for all.", False, _SECRETS),
+    Flag("sops-vault-configmap", "SOPS_VAULT_CONFIGMAP", "", "string", "Vaults.", False, _SECRETS),
+    Flag(
+        "default-decryption-service-account", "DEFAULT_DECRYPTION_SERVICE_ACCOUNT", "", "string",
+        "Service account for decryption.", False, _SECRETS,
+    ),
+    Flag(
+        "default-kubeconfig-service-account", "DEFAULT_KUBECONFIG_SERVICE_ACCOUNT", "", "string",
+        "Service account for remote clusters.", False, _SECRETS,
+    ),
+    Flag(
+        "insecure-kubeconfig-exec", "INSECURE_KUBECONFIG_EXEC", False, "bool",
+        "Let kubeconfigs run commands.", False, _SECRETS,
+    ),
+    Flag(
+        "insecure-kubeconfig-tls", "INSECURE_KUBECONFIG_TLS", False, "bool",
+        "Let kubeconfigs skip TLS verification.", False, _SECRETS,
+    ),
+    Flag(
+        "watch-configs-label-selector", "WATCH_CONFIGS_LABEL_SELECTOR",
+        "reconcile.fluxcd.io/watch=Enabled", "string",
+        "ConfigMaps and Secrets whose change starts a run.", False, _WORK,
+    ),
+    feature_gates(_GATES, heeded=()),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the kustomize controller itself needs; the runtime takes its own from `flags`."""
+
+    engine: Path
+    cache_path: Path
+    cache_max_bytes: int
+    artifact_max_bytes: int
+    max_objects: int
+    build_timeout_s: float
+    http_attempts: int
+    concurrent: int
+    concurrent_ssa: int
+    custom_apply_stage_kinds: frozenset[str]
+    requeue_dependency_s: float
+    jitter: float
+    default_service_account: str
+    no_cross_namespace_refs: bool
+    artifact_host: str  # replaces the host in artifact URLs when set (SOURCE_CONTROLLER_LOCALHOST)
+    flags: Mapping[str, Any]
+    unheeded: tuple[str, ...]
+
+
+def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Read flags and environment; ends the process with a usage if they cannot be read.
+
+    Args:
+        argv: without the program's name.
+    """
+    flags = parse(FLAGS, argv, environ, prog=PROG, about=ABOUT)
+    cache = flags["cache-path"]
+    engine = flags["engine"] or os.path.join(environ.get("HEADRACE_TOOLS_DIR", "/usr/local/bin"), "engine")  # noqa: PTH118
+    return Settings(
+        engine=Path(engine),
+        cache_path=Path(cache)
+        if cache
+        else Path(tempfile.gettempdir()) / f"headrace-artifacts-{os.getpid()}",
+        cache_max_bytes=flags["cache-max-size"],
+        artifact_max_bytes=flags["artifact-max-size"],
+        max_objects=flags["max-objects"],
+        build_timeout_s=flags["build-timeout"],
+        http_attempts=flags["http-retry"] + 1,
+        concurrent=flags["concurrent"],
+        concurrent_ssa=flags["concurrent-ssa"],
+        custom_apply_stage_kinds=frozenset(flags["custom-apply-stage-kinds"]),
+        requeue_dependency_s=flags["requeue-dependency"],
+        jitter=flags["interval-jitter-percentage"] / 100,
+        default_service_account=flags["default-service-account"],
+        no_cross_namespace_refs=flags["no-cross-namespace-refs"],
+        artifact_host=environ.get("SOURCE_CONTROLLER_LOCALHOST", ""),
+        flags=flags,
+        unheeded=tuple(unheeded(FLAGS, argv, environ)),
+    )

@@ -1,0 +1,167 @@
+"""A Secret's data become credentials for one URL. Pure.
+
+Which keys count is behaviour-source.md 1.9. Credentials print as `***`, whatever prints them, and travel to
+the child process as JSON on its standard input, never on a command line or in the environment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from shared.git.errors import AuthError, InvalidUrl, shown
+
+SCHEMES = ("http", "https", "ssh")
+_GITHUB_APP_KEYS = (
+    "githubAppID",
+    "githubAppInstallationID",
+    "githubAppInstallationOwner",
+    "githubAppPrivateKey",
+)
+
+
+class Basic(msgspec.Struct, frozen=True, tag="basic"):
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+class Bearer(msgspec.Struct, frozen=True, tag="bearer"):
+    token: str
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+class Tls(msgspec.Struct, frozen=True):
+    """PEM texts; `ca` alone trusts a private authority, `certificate` and `key` together prove who we are."""
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """What to send to the origin of `spec.url`, and nowhere else."""
+
+    who: Basic | Bearer | None = None
+    tls: Tls | None = None
+
+    @property
+    def secret(self) -> bool:
+        """Whether a stranger could misuse what we would send him."""
+        return self.who is not None or (self.tls is not None and bool(self.tls.key))
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL without its user part, and the credentials that came with it or with the Secret."""
+
+    url: str
+    credentials: Credentials
+
+
+def target(url: str, data: Mapping[str, bytes] | None, *, secret_name: str = "") -> Target:
+    """Check `url` and bind credentials to it.
+
+    Args:
+        data: of the Secret that `spec.secretRef` names; None without one.
+        secret_name: "namespace/name", for messages.
+
+    Raises:
+        InvalidUrl: the scheme is not allowed, or the host is empty or begins with a dash.
+        AuthError: keys are missing, contradict each other, or are not text.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise InvalidUrl(f"failed to parse url '{shown_safely(url)}': {error}; correct spec.url") from error
+    if parts.scheme not in SCHEMES:
+        raise InvalidUrl(f"failed to parse url '{shown_safely(url)}': scheme must be one of http, https, ssh")
+    if not host or host.startswith("-"):
+        raise InvalidUrl(f"failed to parse url '{shown_safely(url)}': the host is empty or begins with '-'")
+    if parts.scheme == "ssh":
+        raise AuthError("SSH URLs are not supported yet; use an https URL with a token in spec.secretRef")
+    texts = _texts(data or {}, secret_name)
+    clean = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
+    credentials = Credentials(
+        _who(parts.username, parts.password, texts, secret_name), _tls(texts, secret_name)
+    )
+    return Target(clean, credentials)
+
+
+def has_github_app(data: Mapping[str, bytes]) -> bool:
+    return any(key in data for key in _GITHUB_APP_KEYS)
+
+
+def shown_safely(url: str) -> str:
+    """Like `shown`, also for text that does not parse as a URL."""
+    try:
+        return shown(url)
+    except ValueError:
+        return url.rpartition("@")[2].partition("?")[0]
+
+
+def _texts(data: Mapping[str, bytes], secret_name: str) -> dict[str, str]:
+    keys = ("username", "password", "bearerToken", "ca.crt", "caFile", "tls.crt", "tls.key")
+    texts = {}
+    for key in keys:
+        if key in data:
+            try:
+                texts[key] = data[key].decode()
+            except UnicodeDecodeError:
+                raise AuthError(
+                    f"key '{key}' of secret '{secret_name}' is not UTF-8 text; store it as text"
+                ) from None
+    return texts
+
+
+def _who(
+    url_user: str | None, url_password: str | None, texts: Mapping[str, str], secret_name: str
+) -> Basic | Bearer | None:
+    token = texts.get("bearerToken", "").strip()
+    if token:
+        if url_user:
+            raise AuthError(
+                "basic auth and bearer token cannot be set at the same time; "
+                "remove the user part of spec.url or the key 'bearerToken'"
+            )
+        return Bearer(token)
+    username, password = texts.get("username", ""), texts.get("password", "")
+    if password and not username and not url_user:
+        raise AuthError(f"key 'username' is required beside 'password' in secret '{secret_name}'")
+    if username or url_user:
+        # Git hosts compare exactly; a newline at the end of a Secret's value is the usual mistake.
+        user = (username or unquote(url_user or "")).rstrip("\r\n")
+        secret = (password or unquote(url_password or "")).rstrip("\r\n")
+        return Basic(user, secret)
+    return None
+
+
+def _tls(texts: Mapping[str, str], secret_name: str) -> Tls | None:
+    ca = texts.get("ca.crt") or texts.get("caFile", "")
+    certificate, key = texts.get("tls.crt", ""), texts.get("tls.key", "")
+    if bool(certificate) != bool(key):
+        missing = "tls.crt" if key else "tls.key"
+        raise AuthError(
+            f"key '{missing}' is missing in secret '{secret_name}': tls.crt and tls.key go together"
+        )
+    return Tls(ca, certificate, key) if ca or certificate else None

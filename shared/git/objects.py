@@ -1,0 +1,118 @@
+"""What was fetched of one repository: a folder of packs, and the last commit that is complete in it.
+
+Not a Git repository: no references, no configuration, no `shallow` file. dulwich announces what we have
+only from local references, and its `.git/shallow` grows by a line with every shallow fetch; one file,
+`head`, does for both: it names the newest commit whose whole tree is here, which is also the one shallow
+boundary that the next fetch announces. The folder may be removed at any time; the next fetch then transfers
+everything.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from dulwich.object_store import DiskObjectStore
+from dulwich.objects import ObjectID
+
+from shared.git.errors import ObjectRefused, TooLarge
+
+COMMIT, TREE, BLOB, TAG = 1, 2, 3, 4  # pack type numbers
+_PACKS_MAX = (
+    50  # then the folder starts over: a lookup asks every pack (a guess, about two months of daily pushes)
+)
+_HEX40 = re.compile(r"[0-9a-f]{40}")
+_OBJECTS = "objects"
+
+
+class Incomplete(ObjectRefused):
+    """An object that the commit needs is not here: the folder is damaged or the server sent too little."""
+
+
+class Objects:
+    """The objects of one repository below `folder`, which is created when the first pack arrives."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._store: DiskObjectStore | None = None
+
+    @property
+    def head(self) -> str | None:
+        """The newest commit that is complete here, as 40 hex characters."""
+        try:
+            text = (self._folder / "head").read_text().strip()
+        except FileNotFoundError:
+            return None
+        return text if _HEX40.fullmatch(text) else None
+
+    def complete(self, commit: str) -> None:
+        """Remember that `commit` and its tree are here."""
+        new = self._folder / "head.tmp"
+        new.write_text(commit + "\n")
+        new.replace(self._folder / "head")
+
+    def discard(self) -> None:
+        """Forget everything."""
+        self.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def discard_if_crowded(self) -> None:
+        packs = self._folder / _OBJECTS / "pack"
+        if packs.is_dir() and sum(1 for name in packs.iterdir() if name.suffix == ".pack") >= _PACKS_MAX:
+            self.discard()
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    @contextmanager
+    def incoming(self) -> Iterator[IO[bytes]]:
+        """A spool on the same disk for a pack that arrives; removed afterwards."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=self._folder, prefix="incoming-") as spool:
+            yield spool
+
+    def add_pack(self, pack: IO[bytes]) -> None:
+        """Index a (thin) pack that lies complete in `pack`.
+
+        Raises:
+            TooLarge: an object does not fit in memory.
+        """
+        pack.seek(0)
+        try:
+            self._objects.add_thin_pack(pack.read, None)
+        except MemoryError as error:
+            raise TooLarge(
+                "an object of the repository does not fit in memory; take large files out of it"
+            ) from error
+
+    def read(self, object_id: str) -> tuple[int, bytes]:
+        """Type number and content of an object.
+
+        Raises:
+            Incomplete: it is not here.
+        """
+        try:
+            return self._objects.get_raw(ObjectID(object_id.encode()))
+        except KeyError:
+            raise Incomplete(
+                f"object {object_id} is missing from what the server sent; it is fetched again"
+            ) from None
+
+    def __contains__(self, object_id: str) -> bool:
+        return ObjectID(object_id.encode()) in self._objects
+
+    @property
+    def _objects(self) -> DiskObjectStore:
+        if self._store is None:
+            path = self._folder / _OBJECTS
+            if path.is_dir():
+                self._store = DiskObjectStore(path)
+            else:
+                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._store = DiskObjectStore.init(path)
+        return self._store

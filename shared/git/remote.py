@@ -1,0 +1,206 @@
+"""A Git repository on a server: what it lists, and the objects of one commit, brought into `Objects`.
+
+A listing is two small requests (protocol v2) and asks only for the references that matter. A fetch is
+shallow: one commit and its tree, without what the last complete commit already has. Nothing else talks to a
+Git server.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Self
+
+from dulwich.errors import ApplyDeltaError, ChecksumMismatch, GitProtocolError, ObjectMissing
+from dulwich.objects import ObjectID
+from dulwich.refs import Ref
+
+from shared.git import tree
+from shared.git.auth import Target
+from shared.git.errors import EmptyRepository, GitError, RefMissing, RemoteError, TooLarge, quoted
+from shared.git.objects import Objects
+from shared.git.refs import Candidate, Listing, RefSpec, empty, resolve
+from shared.git.transport import SmartHttp
+
+# What dulwich raises on input that breaks the protocol or a pack; a hostile server chooses among these.
+_BROKEN_INPUT = (
+    GitProtocolError,
+    ChecksumMismatch,
+    ApplyDeltaError,
+    ObjectMissing,
+    zlib.error,
+    struct.error,
+    ValueError,
+    LookupError,
+    AssertionError,
+    TypeError,
+)
+_NOT_OURS = (
+    "not our ref",
+    "unadvertised object",
+)  # git's words for a commit that it does not have or not give
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what a repository may make us store (reliability.md A20)."""
+
+    pack_bytes: int = 2 << 30
+
+
+class Remote:
+    """One repository behind one URL. Use as a context manager: leaving closes the connections."""
+
+    def __init__(self, target: Target, *, timeout_s: float, limits: Limits | None = None) -> None:
+        self._http = SmartHttp(target, timeout_s=timeout_s)
+        self._limits = limits or Limits()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    @property
+    def received_bytes(self) -> int:
+        return self._http.received_bytes
+
+    def list(self, prefixes: Iterable[str] = ()) -> Listing:
+        """The references whose names begin with one of `prefixes`; all of them if there are none.
+
+        Raises:
+            RemoteError: the server refused or could not be understood.
+        """
+        wanted = [prefix.encode() for prefix in prefixes] or [b"HEAD", b"refs/"]
+        with _understood():
+            listed = self._http.get_refs("", ref_prefix=wanted).refs
+        return Listing({_name(ref): sha.decode() for ref, sha in listed.items() if sha is not None})
+
+    def resolve(self, want: RefSpec) -> Sequence[Candidate]:
+        """What `want` names now; see `refs.resolve` for why it may be several.
+
+        Raises:
+            RefInvalid, RefMissing, EmptyRepository, RemoteError.
+        """
+        try:
+            return resolve(want, self.list(want.prefixes()))
+        except RefMissing:
+            if not self.list().refs:
+                raise empty(want) from None
+            raise
+
+    def fetch(self, wanted: Candidate, want: RefSpec, into: Objects) -> None:
+        """Bring the commit `wanted` with its whole tree into `into`; a no-op if it is the last one there.
+
+        Raises:
+            RefMissing: the server does not have the commit, or (for a pinned one) it is on no branch or tag.
+            TooLarge: beyond the limits. RemoteError: anything else about the server.
+        """
+        if into.head == wanted.commit:
+            return
+        into.discard_if_crowded()
+        if want.commit:
+            self._fetch_pinned(wanted, want, into)
+        else:
+            self._receive([wanted.commit], into, depth=1, refs=[wanted.ref])
+        into.complete(wanted.commit)
+
+    def _fetch_pinned(self, wanted: Candidate, want: RefSpec, into: Objects) -> None:
+        """A commit by its id. Only what a branch or tag reaches counts.
+
+        Servers give away any object whose id one knows, and hosting services keep the objects of all forks
+        in one
+        place: without the look at the history, a pinned commit could come from a stranger's fork.
+        """
+        tips = sorted(set(self.list(want.prefixes()).refs.values()))
+        if not tips:
+            raise EmptyRepository("unable to clone: remote repository is empty: push a commit to it")
+        if wanted.commit in tips:
+            self._receive([wanted.commit], into, depth=1, refs=want.prefixes())
+            return
+        # The whole history: that a commit is reachable cannot be known with less.
+        into.discard()
+        self._receive(tips, into, depth=None, refs=want.prefixes())
+        if wanted.commit not in into or not tree.reaches(into, tips, wanted.commit):
+            raise RefMissing(
+                f"unable to resolve commit object for '{wanted.commit}': object not found; "
+                "spec.ref.commit must be a commit that a branch or tag of the repository contains"
+            )
+
+    def _receive(
+        self, commits: Sequence[str], into: Objects, *, depth: int | None, refs: Iterable[str]
+    ) -> None:
+        def wanted(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:  # noqa: ARG001
+            return [ObjectID(commit.encode()) for commit in commits]
+
+        with into.incoming() as spool, _understood():
+            sink = _Bounded(spool, self._limits.pack_bytes)
+            self._http.fetch_pack(
+                "",
+                wanted,
+                _Walker(into.head if depth else None),
+                sink.write,
+                depth=depth,
+                ref_prefix=[prefix.encode() for prefix in refs],
+            )
+            if sink.size_bytes:
+                into.add_pack(spool)
+
+
+class _Walker:
+    """Tells the server what we have: one commit, shallow. The interface is dulwich's `GraphWalker`."""
+
+    def __init__(self, head: str | None) -> None:
+        self._haves = [] if head is None else [ObjectID(head.encode())]
+        self.shallow = set(self._haves)
+
+    def __next__(self) -> ObjectID | None:
+        return self._haves.pop() if self._haves else None
+
+    next = __next__
+
+    def ack(self, sha: ObjectID) -> None:
+        """The server has it too: nothing to do, for there is no second round."""
+
+    def nak(self) -> None:
+        """Nothing in common: the server sends everything."""
+
+
+class _Bounded:
+    def __init__(self, sink: IO[bytes], limit_bytes: int) -> None:
+        self._sink = sink
+        self._limit_bytes = limit_bytes
+        self.size_bytes = 0
+
+    def write(self, data: bytes) -> int:
+        self.size_bytes += len(data)
+        if self.size_bytes > self._limit_bytes:
+            raise TooLarge(
+                f"the server sends more than {self._limit_bytes >> 20} MiB for one commit; "
+                "take large files out of the repository"
+            )
+        return self._sink.write(data)
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Turn what dulwich raises into `GitError`."""
+    try:
+        yield
+    except GitError:
+        raise
+    except _BROKEN_INPUT as error:
+        text = quoted(str(error))
+        if any(words in text for words in _NOT_OURS):
+            raise RefMissing(
+                f"unable to resolve commit object: object not found ({text}); it was removed upstream"
+            ) from error
+        raise RemoteError(f"the server's answer cannot be used: {text or type(error).__name__}") from error
+
+
+def _name(ref: bytes) -> str:
+    return ref.decode("utf-8", "surrogateescape")

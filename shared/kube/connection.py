@@ -1,0 +1,76 @@
+"""Where the API server is and how we prove who we are.
+
+The `kubernetes` package loads kubeconfig files and in-cluster credentials (it knows every way in which they
+are written); this module turns what it found into what an HTTP session needs, and asks it again for the
+token, since in-cluster tokens rotate.
+"""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubernetes import client as _client
+from kubernetes import config as _config
+
+
+class NoConnection(Exception):
+    """Neither a usable kubeconfig nor in-cluster credentials; says what to set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An API server as our requests see it.
+
+    Attributes:
+        server: scheme, host and port, without a trailing slash.
+        tls: for https servers.
+        authorization: gives the current `Authorization` header, or "" with client certificates.
+    """
+
+    server: str
+    tls: ssl.SSLContext | None
+    authorization: Callable[[], str]
+
+
+def load(kubeconfig: Path | None) -> Connection:
+    """Load `kubeconfig`, or else `$KUBECONFIG`, `~/.kube/config`, or the pod's own credentials.
+
+    Raises:
+        NoConnection: with what was tried.
+    """
+    found = _client.Configuration()
+    try:
+        if kubeconfig is not None:
+            _config.load_kube_config(str(kubeconfig), client_configuration=found)  # type: ignore[no-untyped-call]
+        else:
+            _config.load_config(client_configuration=found)  # type: ignore[no-untyped-call]
+    except _config.ConfigException as error:
+        where = (
+            f"kubeconfig '{kubeconfig}'"
+            if kubeconfig
+            else "KUBECONFIG, ~/.kube/config and in-cluster credentials"
+        )
+        raise NoConnection(f"no API server to talk to: {where}: {error}") from error
+    return _from_configuration(found)
+
+
+def _from_configuration(found: "_client.Configuration") -> Connection:
+    tls = None
+    if found.host.startswith("https"):
+        tls = ssl.create_default_context(cafile=found.ssl_ca_cert)
+        if not found.verify_ssl:
+            tls.check_hostname = False
+            tls.verify_mode = ssl.CERT_NONE
+        if found.cert_file:
+            tls.load_cert_chain(found.cert_file, found.key_file)
+
+    def authorization() -> str:
+        # Runs the package's refresh hook: a service account's token file is read again about once a minute.
+        return (
+            found.get_api_key_with_prefix("authorization")
+            or found.get_api_key_with_prefix("BearerToken")
+            or ""
+        )
+
+    return Connection(found.host.rstrip("/"), tls, authorization)

@@ -1,0 +1,162 @@
+"""The reflector: a complete list, then every change to it, for as long as the process lives.
+
+It hides what a watch can do wrong: streams that end, break or fall silent are resumed from the last
+resourceVersion (a bookmark moves it without a change); a version that is too old (410, in the answer or in
+the stream) means a new complete list, by which the sink learns what vanished meanwhile. Only a complete
+list says that something is absent.
+
+Metadata only: the objects of tenants are never held, and the API server sends a fraction of the bytes.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from shared.kube import apply, errors
+from shared.kube.client import METADATA_ONLY, Client
+from shared.kube.discovery import Resource
+from shared.kube.ownership import ObjectMeta, PartialObject
+
+log = structlog.get_logger("runtime")
+
+# The API server sends a bookmark about once a minute; a watch that is silent for longer than this is opened
+# again, so that a half-open connection is found within a minute (reliability F08).
+SILENCE_S = 55.0
+BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+
+
+class Sink(Protocol):
+    """What a reflector feeds. Calls come from one task, in order, and must not block."""
+
+    def replace(self, items: list[ObjectMeta]) -> None:
+        """All objects that exist now; what is not among them is gone."""
+
+    def changed(self, meta: ObjectMeta) -> None:
+        """The object was created or changed, or entered the selection."""
+
+    def removed(self, meta: ObjectMeta) -> None:
+        """The object was deleted or left the selection; `meta` is its last state."""
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Trouble(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+
+
+_event = msgspec.json.Decoder(_Event)
+_object = msgspec.json.Decoder(PartialObject)
+_trouble = msgspec.json.Decoder(_Trouble)
+
+
+class Reflector:
+    """Follows all objects of one kind that `label_selector` selects, in all namespaces or in one."""
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        sink: Sink,
+        *,
+        label_selector: str = "",
+        namespace: str = "",
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._sink = sink
+        self._selector = label_selector
+        self._namespace = namespace
+        self._jitter = jitter
+        self._failures = 0
+        self.synced = asyncio.Event()  # set while the sink's picture is complete and a watch follows it
+
+    async def run(self) -> None:
+        """List and watch until cancelled. Errors are retried for ever, with backoff, and logged once a
+        row."""
+        version = ""
+        while True:
+            try:
+                if not version:
+                    version = await self._list()
+                version = await self._watch(version)
+                self._failures = 0
+            except errors.Gone:
+                version = ""
+            except (errors.KubeError, msgspec.DecodeError) as error:
+                self.synced.clear()
+                await self._back_off(error)
+                if isinstance(error, errors.ApiError | msgspec.DecodeError):
+                    version = ""  # whatever the answer meant, a complete list is right again
+
+    async def _list(self) -> str:
+        self.synced.clear()
+        listed = await apply.list_metadata(
+            self._client, self._resource, self._namespace, identity=None, label_selector=self._selector
+        )
+        self._sink.replace(listed.items)
+        self.synced.set()
+        return listed.resource_version
+
+    async def _watch(self, version: str) -> str:
+        """Follow one stream from `version`; returns the version to go on from when it ends."""
+        query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
+        if self._selector:
+            query["labelSelector"] = self._selector
+        path = self._resource.path(self._namespace)
+        try:
+            async with self._client.stream(
+                path, query=query, accept=METADATA_ONLY, silence_s=SILENCE_S
+            ) as lines:
+                self.synced.set()
+                async for line in lines:
+                    version = self._take(line) or version
+                    self._failures = 0
+        except errors.Unreachable:
+            if not self._failures:
+                self._failures = 1
+                return version  # the usual end of a quiet stream: open the next one at once
+            raise
+        return version
+
+    def _take(self, line: bytes) -> str:
+        event = _event.decode(line)
+        if event.type == "ERROR":
+            trouble = _trouble.decode(event.object)
+            raise errors.from_response(trouble.code, bytes(event.object))
+        meta = _object.decode(event.object).metadata if event.type != "BOOKMARK" else None
+        if meta is None:
+            return _bookmark.decode(event.object).metadata.resource_version
+        if event.type == "DELETED":
+            self._sink.removed(meta)
+        else:
+            self._sink.changed(meta)
+        return meta.resource_version
+
+    async def _back_off(self, error: Exception) -> None:
+        delay = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)] * (0.75 + 0.5 * self._jitter())
+        if self._failures <= 1:
+            log.info(
+                "watch interrupted", kind=self._resource.kind, because=str(error), next_s=round(delay, 2)
+            )
+        self._failures += 1
+        await asyncio.sleep(delay)
+
+
+class _BookmarkMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+
+
+class _Bookmark(msgspec.Struct):
+    metadata: _BookmarkMeta
+
+
+_bookmark = msgspec.json.Decoder(_Bookmark)

@@ -1,0 +1,292 @@
+"""kopf watches our own kinds and tells us what it saw; it does nothing else.
+
+Handlers are `kopf.on.event`: kopf writes no annotation, no finalizer and no event of its own. What kopf
+leaves open is closed here (all of it tried with kopf 1.45.2):
+
+- An in-stream error other than 410, or a 403, 410 or 500 in answer to a watch, ends its operator. So it
+runs under a
+  supervisor that starts it again, with backoff; `ready` is False meanwhile.
+- After a 410 it lists again without telling what vanished, and so does a fresh operator. So after each
+complete
+  listing the cache is compared with one list of our own, and what is gone is handled as deleted.
+- Its `run_tasks` cancels every task of the loop that is younger than itself. So its root tasks are spawned
+and waited
+  for here.
+- It installs signal handlers. So `on_started` is called once it has, for the process to set its own again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import aiohttp
+import kopf
+import structlog
+
+from shared.api.kinds import Kind
+from shared.api.meta import Key
+from shared.kube import apply, errors
+from shared.kube.client import Client
+from shared.kube.connection import Connection
+from shared.kube.discovery import Discovery
+
+log = structlog.get_logger("runtime")
+
+INACTIVITY_S = 50.0  # a silent watch is found within a minute
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+COMPARE_DELAY_S = 1.0  # after the last listed object; kopf does not say when a repeated listing is over
+COMPARE_INTERVAL_S = 600.0  # if everything vanished while a watch was broken, no listed object tells of it
+CRD_POLL_S = 3.0
+SYNC_S = 30.0  # for kopf to hand over its first list; what was deleted meanwhile would be waited for in vain
+
+
+class KindSink(Protocol):
+    """Who wants to know about the objects of a kind. Calls must not block."""
+
+    def observed(self, raw: Mapping[str, Any]) -> None:
+        """The object as it is now."""
+
+    def vanished(self, key: Key, uid: str | None = None) -> None:
+        """The object is gone; with a `uid`, that very one and no later one of the same name."""
+
+    def keys(self) -> set[Key]:
+        """What the sink holds."""
+
+
+@dataclass(slots=True)
+class _Followed:
+    kind: Kind[Any]
+    sink: KindSink
+    label_selector: str
+    listed: asyncio.Event = field(default_factory=asyncio.Event)  # a listing went by: compare
+    synced: asyncio.Event = field(default_factory=asyncio.Event)  # the sink once held all that existed
+
+
+class Observer:
+    """Follows some kinds, in all namespaces or in one, for as long as `run` runs."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        client: Client,
+        discovery: Discovery,
+        *,
+        namespace: str = "",
+        on_started: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._connection = connection
+        self._client = client
+        self._discovery = discovery
+        self._namespace = namespace
+        self._on_started = on_started
+        self._followed: list[_Followed] = []
+        self.ready = False
+        self.why_not = "not started"
+
+    def follow(self, kind: Kind[Any], sink: KindSink, label_selector: str = "") -> None:
+        """Before `run`: feed the objects of `kind` that `label_selector` selects to `sink`."""
+        self._followed.append(_Followed(kind, sink, label_selector))
+
+    async def synced(self) -> None:
+        """Wait until the sinks hold all that existed at the start: before that, absent means nothing."""
+        for one in self._followed:
+            await one.synced.wait()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        comparers = [asyncio.create_task(self._compare_for_ever(one)) for one in self._followed]
+        failures = 0
+        try:
+            while True:
+                try:
+                    await self._wait_for_crds()
+                    began = asyncio.get_running_loop().time()
+                    await self._operate()
+                    why = "kopf's operator ended"
+                except Exception as error:  # whatever ends a watcher must not end the controller
+                    why = f"{type(error).__name__}: {error}"
+                if asyncio.get_running_loop().time() - began > 60:
+                    failures = 0
+                delay = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+                failures += 1
+                self.ready, self.why_not = False, why
+                log.info("observer restarts", because=why, next_s=delay)
+                await asyncio.sleep(delay)
+        finally:
+            for task in comparers:
+                task.cancel()
+
+    async def _wait_for_crds(self) -> None:
+        """Wait until the API server serves every followed kind: kopf would wait without a word."""
+        said = ""
+        while True:
+            try:
+                for one in self._followed:
+                    self._discovery.forget(one.kind.group)
+                    await self._discovery.find(one.kind.group, one.kind.version, one.kind.kind)
+                return
+            except errors.KubeError as error:
+                self.ready, self.why_not = False, str(error)
+                if self.why_not != said:
+                    said = self.why_not
+                    hint = "install the CRDs: kubectl apply -k deploy/crds"
+                    log.info("waiting for a kind", because=said, remedy=hint)
+            await asyncio.sleep(CRD_POLL_S)
+
+    async def _operate(self) -> None:
+        """One life of kopf's operator; returns or raises when it ends."""
+        registry = kopf.OperatorRegistry()
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._connection.tls or False),
+            headers={"Authorization": self._connection.authorization(), "Accept-Encoding": "identity"},
+            trust_env=False,
+        )
+
+        @kopf.on.login(registry=registry)
+        async def login(**_: object) -> Any:
+            return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=session)
+
+        for one in self._followed:
+            kopf.on.event(one.kind.group, one.kind.version, one.kind.plural, registry=registry)(_handler(one))
+        started = asyncio.Event()
+        tasks = await kopf.spawn_tasks(
+            registry=registry,
+            settings=self._settings(),
+            clusterwide=not self._namespace,
+            namespaces=[self._namespace] if self._namespace else [],
+            standalone=True,
+            ready_flag=started,
+        )
+        try:
+            readiness = asyncio.create_task(self._mark_ready(started))
+            readiness.add_done_callback(_raise_soon(tasks))
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if readiness.done():
+                readiness.result()
+            for task in ended:
+                task.result()  # raises what ended it
+        finally:
+            readiness.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await session.close()
+
+    async def _mark_ready(self, started: asyncio.Event) -> None:
+        await started.wait()
+        self._on_started()
+        for one in self._followed:
+            while not one.synced.is_set():
+                try:
+                    await self._compare(one, wait_s=SYNC_S)
+                    one.synced.set()
+                except errors.KubeError as error:
+                    log.info("cannot compare with a list", kind=one.kind.kind, because=str(error))
+                    await asyncio.sleep(BACKOFF_S[1])
+            one.listed.set()
+        self.ready, self.why_not = True, ""
+
+    def _settings(self) -> kopf.OperatorSettings:
+        settings = kopf.OperatorSettings()
+        settings.posting.enabled = False  # else exceptions' texts become Kubernetes events (reliability A50)
+        settings.scanning.disabled = True  # watching CRDs needs rights that a controller should not have
+        settings.watching.inactivity_timeout = INACTIVITY_S
+        settings.watching.connect_timeout = 10.0
+        settings.process.ultimate_exiting_timeout = None
+        settings.persistence.diffbase_storage = _NoDiffBase()
+        settings.persistence.progress_storage = _NoProgress()
+        for one in self._followed:
+            if one.label_selector:
+                settings.watching.label_selectors[(one.kind.group, one.kind.plural)] = one.label_selector
+        return settings
+
+    async def _compare_for_ever(self, one: _Followed) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(one.listed.wait(), COMPARE_INTERVAL_S)
+            await asyncio.sleep(COMPARE_DELAY_S)
+            one.listed.clear()
+            try:
+                await self._compare(one)
+            except errors.KubeError as error:
+                log.info("cannot compare with a list", kind=one.kind.kind, because=str(error))
+                one.listed.set()
+                await asyncio.sleep(BACKOFF_S[-1])
+
+    async def _compare(self, one: _Followed, wait_s: float = 0.0) -> None:
+        """Tell the sink what it holds and a list does not; first wait until it holds all that the list
+        has."""
+        held = one.sink.keys()
+        if not held and not wait_s:
+            return
+        resource = await self._discovery.find(one.kind.group, one.kind.version, one.kind.kind)
+        listed = await apply.list_metadata(
+            self._client, resource, self._namespace, identity=None, label_selector=one.label_selector
+        )
+        alive = {Key(one.kind.kind, meta.namespace, meta.name) for meta in listed.items}
+        deadline = asyncio.get_running_loop().time() + wait_s
+        while alive - one.sink.keys() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)  # kopf is still handing over what it listed
+        for key in held - alive:
+            log.info("object vanished unseen", key=str(key))
+            one.sink.vanished(key)
+
+
+def _raise_soon(tasks: Collection[asyncio.Task[Any]]) -> Callable[[asyncio.Task[None]], None]:
+    """End the operator when the task that makes it ready failed, so that the supervisor tells and starts
+    again."""
+
+    def on_done(readiness: asyncio.Task[None]) -> None:
+        if not readiness.cancelled() and readiness.exception() is not None:
+            for task in tasks:
+                task.cancel()
+
+    return on_done
+
+
+def _handler(one: _Followed) -> Callable[..., Any]:
+    async def on_event(event: Mapping[str, Any], **_: object) -> None:
+        raw = event["object"]
+        if event["type"] == "DELETED":
+            meta = raw["metadata"]
+            one.sink.vanished(Key(one.kind.kind, meta.get("namespace", ""), meta["name"]), meta["uid"])
+            return
+        if event["type"] is None:
+            one.listed.set()
+        one.sink.observed(raw)
+
+    return on_event
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """kopf computes an essence of every object for change detection, which we do not use."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:  # noqa: ARG002  # kopf's signature
+        return {}
+
+    def fetch(self, *, body: Any) -> Any:  # noqa: ARG002
+        return None
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        """Nothing: kopf writes nothing."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Handlers of `on.event` have no progress."""
+
+    def fetch(self, *, key: Any, body: Any) -> Any:  # noqa: ARG002
+        return None
+
+    def store(self, *, key: Any, record: Any, body: Any, patch: Any) -> None:
+        """Nothing."""
+
+    def purge(self, *, key: Any, body: Any, patch: Any) -> None:
+        """Nothing."""
+
+    def touch(self, *, body: Any, patch: Any, value: Any) -> None:
+        """Nothing."""
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence

@@ -1,0 +1,200 @@
+"""One controller process, from flags to the last event delivered.
+
+    start   logs ► connection ► health and metrics ► kopf's watch lead    once elected (at once without
+    election) and once the caches hold all that exists: workers stop    on SIGTERM or SIGINT: no new run
+    begins, those under way get `GRACE_S`, then they are cancelled (which is
+            safe: every step may be repeated); events are delivered, the lease is given back
+
+A controller package brings an `assemble` that builds its `Parts` in a given `Setting`.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+import uvloop
+
+from shared.api.kinds import Kind
+from shared.kube.client import JSON, Client
+from shared.kube.connection import Connection, NoConnection, load
+from shared.kube.discovery import Discovery
+from shared.runtime import health, leader, logs, metrics
+from shared.runtime.controller import Controller
+from shared.runtime.events import Recorder
+from shared.runtime.observe_kinds import KindSink, Observer
+
+log = structlog.get_logger("setup")
+
+GRACE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a controller is assembled in."""
+
+    client: Client
+    discovery: Discovery
+    recorder: Recorder
+    held: Callable[[], bool]
+    flags: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A controller, ready to be started.
+
+    Attributes:
+        controllers: each watches its own kind, restricted by --watch-label-selector.
+        sinks: further kinds that are watched, in full.
+        lead: called once leading, before the workers start (the artifact server starts here).
+        close: called at the end, in this order.
+    """
+
+    controllers: Sequence[Controller[Any]]
+    sinks: Sequence[tuple[Kind[Any], KindSink]] = ()
+    lead: Callable[[], Awaitable[None]] | None = None
+    ready: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    close: Sequence[Callable[[], Awaitable[None]]] = ()
+
+
+Assemble = Callable[[Setting], Awaitable[Parts]]
+
+
+def main(name: str, flags: Mapping[str, Any], unheeded: Sequence[str], assemble: Assemble) -> int:
+    """Run the controller `name` until it is told to stop; returns the exit code."""
+    logs.setup(flags["log-level"], flags["log-encoding"])
+    for flag in unheeded:
+        log.info("flag is accepted and changes nothing in this release", flag=flag)
+    try:
+        connection = load(None)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(name, flags, connection, assemble))
+    except (NoConnection, health.CannotListen, ValueError) as error:
+        log.error("cannot start", error=str(error))
+        return 1
+    return 0
+
+
+async def _run(name: str, flags: Mapping[str, Any], connection: Connection, assemble: Assemble) -> None:
+    client = Client(connection, user_agent=f"headrace-{name}")
+    discovery = Discovery(client)
+
+    async def post(path: str, body: bytes) -> None:
+        await client.request("POST", path, body=body, content_type=JSON)
+
+    recorder = Recorder(name, post, flags["events-addr"])
+    election = _election(name, flags, connection)
+    stop = asyncio.Event()
+    set_signals = _signal_setter(stop)
+    parts = await assemble(Setting(client, discovery, recorder, election.held, flags))
+    observer = Observer(
+        connection,
+        client,
+        discovery,
+        namespace="" if flags["watch-all-namespaces"] else os.environ.get("RUNTIME_NAMESPACE", ""),
+        on_started=set_signals,
+    )
+    for controller in parts.controllers:
+        observer.follow(controller.kind, controller, flags["watch-label-selector"])
+    for kind, sink in parts.sinks:
+        observer.follow(kind, sink)
+    readiness = health.Readiness()
+    readiness.add("watch", lambda: observer.why_not)
+    for check, ask in parts.ready.items():
+        readiness.add(check, ask)
+    servers = await _serve(flags, readiness)
+    set_signals()
+    await recorder.start()
+    watching = asyncio.create_task(observer.run(), name="observer")
+    leading = asyncio.create_task(_lead(parts, observer, election), name="leading")
+    log.info("started", version=name)
+    try:
+        waiting = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait({waiting, leading, watching}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {waiting}:
+            task.result()  # neither ends by itself unless something is broken: raise it
+    finally:
+        log.info("stopping")
+        for controller in parts.controllers:
+            controller.queue.close()
+        await _drain(parts.controllers)
+        for task in (leading, watching):
+            task.cancel()
+        await asyncio.gather(leading, watching, return_exceptions=True)
+        await recorder.stop()
+        for close in parts.close:
+            await close()
+        for server in servers:
+            await server.stop()
+        election.stop()
+        await client.close()
+        log.info("stopped")
+
+
+async def _lead(parts: Parts, observer: Observer, election: leader.Election) -> None:
+    """Work as long as we lead. Returns never; a lost lease ends the process from the election's own
+    thread."""
+    await election.acquired()
+    await observer.synced()
+    if parts.lead is not None:
+        await parts.lead()
+    async with asyncio.TaskGroup() as group:
+        for controller in parts.controllers:
+            group.create_task(controller.work(), name=f"workers of {controller.kind.kind}")
+
+
+async def _drain(controllers: Sequence[Controller[Any]]) -> None:
+    deadline = asyncio.get_running_loop().time() + GRACE_S
+    while any(c.queue.busy() for c in controllers) and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.05)
+
+
+async def _serve(flags: Mapping[str, Any], readiness: health.Readiness) -> list[health.Server]:
+    servers = []
+    for address, app in (
+        (flags["health-addr"], health.health_app(readiness)),
+        (flags["metrics-addr"], health.metrics_app()),
+    ):
+        if address is not None:
+            servers.append(await health.Server.start(app, address))
+    return servers
+
+
+def _election(name: str, flags: Mapping[str, Any], connection: Connection) -> leader.Election:
+    lease = leader.lease_name(name, flags["watch-label-selector"])
+    if not flags["enable-leader-election"]:
+        metrics.leading(lease, held=True)
+        return leader.NoElection()
+    terms = leader.Terms(
+        namespace=os.environ.get("RUNTIME_NAMESPACE", "flux-system"),
+        name=lease,
+        identity=leader.identity(os.environ),
+        lease_s=flags["leader-election-lease-duration"],
+        renew_deadline_s=flags["leader-election-renew-deadline"],
+        retry_s=flags["leader-election-retry-period"],
+        release=flags["leader-election-release-on-cancel"],
+    )
+    return leader.LeaseElection(connection, terms, _exit_at_once).start()
+
+
+def _exit_at_once(why: str) -> None:
+    """A lease that is lost means that another replica may be at work: nothing of ours may go on."""
+    log.error("leader election lost", error=why)
+    os._exit(1)
+
+
+def _signal_setter(stop: asyncio.Event) -> Callable[[], None]:
+    loop = asyncio.get_running_loop()
+
+    def set_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+
+    return set_signals
+
+
+__all__ = ["Assemble", "Parts", "Setting", "main"]

@@ -1,0 +1,105 @@
+"""One run for one object, as its reconciler sees it: why it runs, and how it may speak up before it ends.
+
+Status is written once, at the end, by `controller.py`. Two things may be written earlier: fields that must
+be there before something is done (an inventory before an apply), and progress, but only of a run that lasts
+longer than `PROGRESS_AFTER_S`: a status write costs the API server as much as two applies.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+
+from shared.api.meta import Key
+from shared.runtime.outcome import Event
+
+PROGRESS_AFTER_S = 1.0
+
+WriteStatus = Callable[["Run", Mapping[str, Any], str | None], Awaitable[None]]
+
+
+class Run:
+    """Handed to a reconciler.
+
+    Attributes:
+        key, uid, generation: of the object as it was when the run began.
+        requested: a person asked for this run (`reconcile.fluxcd.io/requestedAt`).
+        reasons: why it runs, for people.
+        log: bound to the object and the run's id.
+        last_progress: the last progress message, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: Key,
+        uid: str,
+        generation: int,
+        requested: bool,
+        reasons: frozenset[str],
+        log: structlog.stdlib.BoundLogger,
+        write_status: WriteStatus,
+        is_current: Callable[["Run"], bool],
+    ) -> None:
+        self.key = key
+        self.uid = uid
+        self.generation = generation
+        self.requested = requested
+        self.reasons = reasons
+        self.log = log
+        self.last_progress: str | None = None
+        self.events: list[Event] = []
+        self._write_status = write_status
+        self._is_current = is_current
+        self._lock = asyncio.Lock()
+        self._ticker: asyncio.Task[None] | None = None
+        self._shown: str | None = None
+
+    def is_current(self) -> bool:
+        """Whether the object still is what the run began with: same UID and generation, not being deleted.
+
+        Asked between steps; a run that is not current stops, and the next one starts at once.
+        """
+        return self._is_current(self)
+
+    def event(self, event: Event) -> None:
+        """Tell it when the run ends, however it ends."""
+        self.events.append(event)
+
+    def progress(self, message: str) -> None:
+        """What the run is at. Reaches the status only if the run goes on for a while."""
+        self.last_progress = message
+        if self._ticker is None:
+            self._ticker = asyncio.create_task(self._show_progress(), name=f"progress of {self.key}")
+
+    async def patch_status(self, fields: Mapping[str, Any]) -> None:
+        """Write status fields now, with the progress so far, since that costs nothing more.
+
+        Raises:
+            ApiError, Unreachable: nothing may be done that relied on it.
+        """
+        async with self._lock:
+            self._shown = self.last_progress
+            await self._write_status(self, fields, self.last_progress)
+
+    async def end(self) -> None:
+        """No progress is written after this returns."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+        # A write under way ends before the final one begins, or it could overtake it.
+        async with self._lock:
+            return
+
+    async def _show_progress(self) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_AFTER_S)
+            async with self._lock:
+                if self.last_progress == self._shown:
+                    continue
+                self._shown = self.last_progress
+                try:
+                    await asyncio.shield(self._write_status(self, {}, self.last_progress))
+                except Exception as error:  # only a courtesy: the final report decides
+                    self.log.debug("progress not written", error=str(error))

@@ -1,0 +1,128 @@
+"""Writes to our own objects: status and finalizers. Each names the UID, and sends nothing that changes
+nothing."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from shared.api.meta import Key
+from shared.kube import errors
+from shared.kube.client import MERGE_PATCH, Client
+from shared.kube.discovery import Resource
+from shared.runtime import merge_patch, report
+from shared.runtime.cache import Cache, RawObject
+from shared.runtime.report import Finding
+
+ATTEMPTS = 3
+
+
+class Writer:
+    """Writes for one kind.
+
+    Args:
+        manager: the field manager of our patches.
+        took: called with (old, new) when an answer brought a newer state into the cache.
+        gone: called with (key, uid) when a write found that the object is not there.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        served: Resource,
+        cache: Cache,
+        *,
+        manager: str,
+        took: Callable[[RawObject | None, RawObject], None],
+        gone: Callable[[Key, str], None],
+    ) -> None:
+        self._client = client
+        self._served = served
+        self._cache = cache
+        self._manager = manager
+        self._took = took
+        self._gone = gone
+
+    async def status(self, key: Key, uid: str, generation: int, finding: Finding) -> None:
+        """Patch the status to what `finding` makes of it. An object that is gone or another by now is left
+        alone.
+
+        Raises:
+            ApiError, Unreachable: not written, or not known.
+        """
+        for attempt in range(ATTEMPTS):
+            raw = self._cache.get(key, uid)
+            if raw is None:
+                return
+            old = raw.get("status", {})
+            new = report.next_status(old, finding, generation=generation, now=_now())
+            patch = merge_patch.difference(old, new)
+            if not patch:
+                return
+            try:
+                await self._patch(key, {"metadata": {"uid": uid}, "status": patch}, "status")
+                return
+            except errors.NotFound:
+                self._gone(key, uid)
+                return
+            except errors.Conflict:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                await self._read_again(key, uid)
+
+    async def finalizers(
+        self, key: Key, uid: str, change: Callable[[list[str]], list[str]]
+    ) -> RawObject | None:
+        """Replace the finalizers by what `change` makes of them; the object after it, or None when it is
+        gone.
+
+        The list is replaced whole, so resourceVersion makes sure that nobody else's finalizer is lost.
+        """
+        for attempt in range(ATTEMPTS):
+            raw = self._cache.get(key, uid)
+            if raw is None:
+                return None
+            meta = raw["metadata"]
+            now = list(meta.get("finalizers", ()))
+            wanted = change(now)
+            if wanted == now:
+                return raw
+            must_be = {"uid": uid, "resourceVersion": meta["resourceVersion"]}
+            try:
+                return await self._patch(key, {"metadata": {**must_be, "finalizers": wanted}})
+            except errors.NotFound:
+                return None
+            except errors.Conflict:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                await self._read_again(key, uid)
+        return None
+
+    async def _patch(self, key: Key, body: Mapping[str, Any], subresource: str = "") -> RawObject:
+        path = self._served.path(key.namespace, key.name) + (f"/{subresource}" if subresource else "")
+        answer = await self._client.request(
+            "PATCH",
+            path,
+            body=msgspec.json.encode(body),
+            content_type=MERGE_PATCH,
+            query={"fieldManager": self._manager},
+        )
+        return self._take(answer)
+
+    def _take(self, answer: bytes) -> RawObject:
+        raw: RawObject = msgspec.json.decode(answer)
+        taken, old = self._cache.put(raw)
+        if taken:
+            self._took(old, raw)
+        return raw
+
+    async def _read_again(self, key: Key, uid: str) -> None:
+        try:
+            self._take(await self._client.request("GET", self._served.path(key.namespace, key.name)))
+        except errors.NotFound:
+            self._gone(key, uid)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,82 @@
+"""Start the source controller: settings → reconcilers → runtime; nothing else."""
+
+import asyncio
+import os
+import sys
+
+from shared.artifacts import server
+from shared.artifacts.store import Store
+from shared.runtime import health, process
+from shared.runtime.controller import Controller, Pace
+from source_controller import settings as settings_module
+from source_controller.gitrepository.checkout import Checkout, start_pool
+from source_controller.gitrepository.reconcile import GitRepositoryReconciler, Publishing
+from source_controller.read_secret import reader
+from source_controller.settings import Settings
+
+NAME = "source-controller"
+
+
+async def assemble(settings: Settings, setting: process.Setting) -> process.Parts:
+    """Put the controller together; nothing runs yet."""
+    store = Store(settings.storage_path, algorithm=settings.digest_algorithm)
+    pool = start_pool(settings.concurrent)
+    publishing = Publishing(
+        root=settings.storage_path,
+        algorithm=settings.digest_algorithm,
+        base_url=settings.base_url,
+        cache=settings.git_cache,
+        limit_bytes=settings.artifact_max_bytes,
+        retention=settings.retention,
+    )
+    reconciler = GitRepositoryReconciler(Checkout(pool), store, publishing, reader(setting.client))
+    controller = Controller(
+        reconciler,
+        client=setting.client,
+        recorder=setting.recorder,
+        pace=Pace(
+            concurrent=settings.concurrent,
+            min_retry_s=setting.flags["min-retry-delay"],
+            max_retry_s=setting.flags["max-retry-delay"],
+            requeue_dependency_s=settings.requeue_dependency_s,
+            jitter=settings.jitter,
+        ),
+        held=setting.held,
+    )
+    files = _Files(settings)
+
+    async def lead() -> None:
+        await asyncio.to_thread(store.sweep)
+        await files.start()
+
+    return process.Parts(controllers=[controller], lead=lead, close=(pool.close, files.stop))
+
+
+class _Files:
+    """The artifact server, which only the leader runs: others' stores may be old."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._server: health.Server | None = None
+
+    async def start(self) -> None:
+        if self._settings.storage_addr is not None:
+            app = server.application(self._settings.storage_path)
+            self._server = await health.Server.start(app, self._settings.storage_addr)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop()
+
+
+def main() -> int:
+    settings = settings_module.read(sys.argv[1:], os.environ)
+
+    async def with_settings(setting: process.Setting) -> process.Parts:
+        return await assemble(settings, setting)
+
+    return process.main(NAME, settings.flags, settings.unheeded, with_settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

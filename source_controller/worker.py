@@ -1,0 +1,224 @@
+"""The child process: everything that talks to a Git server or reads what came from one.
+
+Started as `python -m source_controller.worker` by the controller, spoken to in JSON lines
+(shared/runtime/child.py), killed when a call exceeds its time. It keeps nothing between calls but files, so
+that a kill costs one run.
+
+Operations, with their arguments and answers as the structs below:
+
+    resolve   which commit `spec.ref` names now
+    publish   fetch that commit, and store its archive as an artifact
+
+Errors travel as the contract's reason and message (`told`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from shared.artifacts import archive, ignore
+from shared.artifacts.store import Store, StoreError
+from shared.git import tree
+from shared.git.auth import Credentials, Target
+from shared.git.errors import (
+    AuthError,
+    BranchOrTagMissing,
+    EmptyRepository,
+    GitError,
+    InvalidUrl,
+    RemoteError,
+    TooLarge,
+    shown,
+)
+from shared.git.objects import Incomplete, Objects
+from shared.git.refs import Candidate, RefSpec
+from shared.git.remote import Remote
+from shared.runtime import child
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository and how to reach it; `credentials` print as ***."""
+
+    url: str
+    credentials: Credentials
+    want: RefSpec
+    timeout_s: float  # of silence on a connection
+    cache: str  # folder of the objects fetched so far
+    lists_first: bool = False  # Flux would list the remote before it clones: the words of a failure differ
+
+
+class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+    commit: str
+    revision: str
+    ref: str
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
+    """Fetch `resolved` and archive it as `path` below `store`."""
+
+    where: Where
+    resolved: Resolved
+    store: str
+    algorithm: str
+    path: str
+    ignore: str | None
+    limit_bytes: int  # of all files of the artifact together
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    digest: str
+    size_bytes: int
+    subject: str  # first line of the commit message
+    left_out: tuple[tuple[str, str], ...]  # path and why; the first LEFT_OUT_MAX
+    left_out_count: int
+    received_bytes: int  # from the server, for the log
+
+
+LEFT_OUT_MAX = 20  # more would not fit into an event that people read
+
+
+def resolve(where: Where) -> Resolved:
+    """What `where.want` names now.
+
+    Raises:
+        GitError: the server or the reference.
+    """
+    with Remote(Target(where.url, where.credentials), timeout_s=where.timeout_s) as remote:
+        candidates = remote.resolve(where.want)
+        best = candidates[0] if len(candidates) == 1 else _newest(remote, candidates, Path(where.cache))
+    return Resolved(commit=best.commit, revision=best.revision, ref=best.ref)
+
+
+def publish(order: Publication) -> Published:
+    """Fetch and store; safe to repeat.
+
+    Raises:
+        GitError: nothing was published. ArchiveError, StoreError: the same.
+    """
+    objects = Objects(Path(order.where.cache) / "tree")
+    wanted = Candidate(order.resolved.commit, order.resolved.revision, order.resolved.ref)
+    try:
+        with Remote(
+            Target(order.where.url, order.where.credentials), timeout_s=order.where.timeout_s
+        ) as remote:
+            snapshot = _fetched(remote, wanted, order.where.want, objects)
+            received = remote.received_bytes
+        return _stored(order, objects, snapshot, received)
+    finally:
+        objects.close()
+
+
+def _fetched(remote: Remote, wanted: Candidate, want: RefSpec, objects: Objects) -> tree.Snapshot:
+    try:
+        remote.fetch(wanted, want, objects)
+        return tree.snapshot(objects, wanted.commit)
+    except Incomplete:
+        # The folder was damaged, or the server answered an earlier fetch with too little: once from the
+        # beginning.
+        objects.discard()
+        remote.fetch(wanted, want, objects)
+        return tree.snapshot(objects, wanted.commit)
+
+
+def _stored(order: Publication, objects: Objects, snapshot: tree.Snapshot, received: int) -> Published:
+    rules = ignore.rules(_ignore_files(objects, snapshot.entries), order.ignore)
+    members = [
+        archive.Member(
+            entry.path, entry.folder, entry.executable, partial(tree.read_blob, objects, entry.object_id)
+        )
+        for entry in snapshot.entries
+        if not rules.excludes(entry.path, folder=entry.folder)
+    ]
+    with Store(Path(order.store), algorithm=order.algorithm).publish(order.path) as draft:
+        archive.write(members, draft, limit_bytes=order.limit_bytes)
+    missed = [left for left in snapshot.left_out if not rules.excludes(left.path, folder=False)]
+    return Published(
+        digest=draft.stored.digest,
+        size_bytes=draft.stored.size_bytes,
+        subject=snapshot.commit.subject,
+        left_out=tuple((left.path, left.why) for left in missed[:LEFT_OUT_MAX]),
+        left_out_count=len(missed),
+        received_bytes=received,
+    )
+
+
+def _ignore_files(objects: Objects, entries: Sequence[tree.Entry]) -> Mapping[str, bytes]:
+    found = {}
+    for entry in entries:
+        folder, _, name = entry.path.rpartition("/")
+        if name == ignore.FILE_NAME and not entry.folder:
+            found[folder] = tree.read_blob(objects, entry.object_id)
+    return found
+
+
+def _newest(remote: Remote, candidates: Sequence[Candidate], cache: Path) -> Candidate:
+    """Tags that differ in build metadata only: the one committed last (behaviour-source.md 2, semver)."""
+    objects = Objects(cache / "tags")
+    try:
+        when = {}
+        for candidate in candidates:
+            remote.fetch(candidate, RefSpec(tag=candidate.ref), objects)
+            when[candidate.ref] = tree.read_commit(objects, candidate.commit).committed_s
+    finally:
+        objects.close()
+    return max(candidates, key=lambda candidate: when[candidate.ref])
+
+
+CHECKOUT = "failed to checkout and determine revision: "
+
+
+def told(error: Exception, where: Where) -> child.ChildError:
+    """Reason and message of an error in the contract's words (behaviour-source.md 2 and last section)."""
+    doing = f"unable to list remote for '{shown(where.url)}': " if where.lists_first else ""
+    doing = doing or f"unable to clone '{shown(where.url)}': "
+    match error:
+        case InvalidUrl():
+            return child.ChildError("URLInvalid", str(error))
+        case AuthError():
+            return child.ChildError(
+                "AuthenticationFailed", f"failed to configure authentication options: {error}"
+            )
+        case EmptyRepository() if not _names_branch(where.want):
+            return child.ChildError(
+                "GitOperationFailed", CHECKOUT + (doing if where.want.name else "") + str(error)
+            )
+        case EmptyRepository():
+            return child.ChildError("EmptyGitRepository", str(error))
+        case RemoteError() | BranchOrTagMissing() | TooLarge():
+            return child.ChildError("GitOperationFailed", f"{CHECKOUT}{doing}{error}")
+        case GitError():
+            return child.ChildError("GitOperationFailed", f"{CHECKOUT}{error}")
+        case _:
+            return child.ChildError(
+                "ArchiveOperationFailed", f"unable to archive artifact to storage: {error}"
+            )
+
+
+def _names_branch(want: RefSpec) -> bool:
+    return not (want.commit or want.name or want.tag or want.semver)
+
+
+Order = TypeVar("Order", Where, Publication)
+
+
+def _handler(kind: type[Order], do: Callable[[Order], object]) -> Callable[[Mapping[str, Any]], object]:
+    def handle(args: Mapping[str, Any]) -> object:
+        order = msgspec.convert(args, kind)
+        where = order if isinstance(order, Where) else order.where
+        try:
+            return do(order)
+        except (GitError, archive.ArchiveError, StoreError) as error:
+            raise told(error, where) from error
+        except MemoryError:
+            raise child.ChildError("GitOperationFailed", f"{CHECKOUT}{_OUT_OF_MEMORY}") from None
+
+    return handle
+
+
+_OUT_OF_MEMORY = "an object of the repository does not fit into memory; take large files out of it"
+
+if __name__ == "__main__":
+    child.serve({"resolve": _handler(Where, resolve), "publish": _handler(Publication, publish)})

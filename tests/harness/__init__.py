@@ -1,0 +1,1 @@
+"""What tests share beside the lab: waiting for conditions, invariants of a cluster, planted secrets."""

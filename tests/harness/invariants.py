@@ -1,0 +1,192 @@
+"""What must hold of every object that we write, whatever happened before: small rules over a whole cluster.
+
+A rule is a function from the cluster's state to sentences, one for each violation. A new rule is one more
+function in RULES.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.apiclient import ApiClient, ApiRefused
+
+Object = dict[str, Any]
+
+_KUSTOMIZATIONS = ("Kustomization", "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations")
+_REPOSITORIES = ("GitRepository", "/apis/source.toolkit.fluxcd.io/v1/gitrepositories")
+_OWNER_NAME = "kustomize.toolkit.fluxcd.io/name"
+_OWNER_NAMESPACE = "kustomize.toolkit.fluxcd.io/namespace"
+_PRUNE = "kustomize.toolkit.fluxcd.io/prune"
+_DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A cluster at rest: our objects, and all live objects that carry our label."""
+
+    ours: tuple[Object, ...]  # GitRepositories and Kustomizations, `kind` filled in
+    labelled: tuple[Object, ...]
+    store: Path | None  # root of the artifact store, None when it is out of reach
+    left: frozenset[str] = field(default=frozenset())  # inventory ids that a test left behind on purpose
+
+
+class InvariantsViolated(AssertionError):
+    """At least one rule does not hold; the message lists every violation."""
+
+
+def check_invariants(
+    client: ApiClient, *, store: Path | None = None, left: frozenset[str] = frozenset(), namespace: str = ""
+) -> None:
+    """Read everything, and check all rules.
+
+    Args:
+        store: root of the source controller's store, to check that it holds what statuses name.
+        left: inventory ids ("namespace_name_group_kind") that may be in no inventory.
+        namespace: look only at objects of this namespace; "" for all, cluster-scoped ones included.
+
+    Raises:
+        InvariantsViolated: lists every violation.
+    """
+    state = observe(client, store=store, left=left, namespace=namespace)
+    violations = [f"{rule.__name__}: {text}" for rule in RULES for text in rule(state)]
+    if violations:
+        raise InvariantsViolated("\n".join(violations))
+
+
+def observe(client: ApiClient, *, store: Path | None, left: frozenset[str], namespace: str) -> State:
+    def within(item: Object) -> bool:
+        return namespace in ("", item["metadata"].get("namespace", ""))
+
+    ours = [
+        {**item, "kind": kind}
+        for kind, path in (_REPOSITORIES, _KUSTOMIZATIONS)
+        for item in _list(client, path)
+        if within(item)
+    ]
+    labelled = [
+        {**item, "apiVersion": api_version, "kind": kind}
+        for api_version, kind, path in listable(client)
+        for item in _list(client, path, labelSelector=_OWNER_NAME)
+        if within(item)
+    ]
+    return State(ours=tuple(ours), labelled=tuple(labelled), store=store, left=left)
+
+
+def listable(client: ApiClient) -> Iterator[tuple[str, str, str]]:
+    """apiVersion, kind, and path of the list over all namespaces, of every kind that can be listed, once."""
+    for root in ("/api", "/apis"):
+        for group in json.loads(client.text("GET", root, accept=_DISCOVERY))["items"]:
+            name = group["metadata"].get("name", "")
+            seen: set[str] = set()
+            for version in group["versions"]:  # the preferred one first
+                api_version = f"{name}/{version['version']}" if name else version["version"]
+                for resource in version.get("resources", []):
+                    kind = resource["responseKind"]["kind"]
+                    if "list" in resource["verbs"] and resource["resource"] not in seen:
+                        seen.add(resource["resource"])
+                        yield api_version, kind, f"{root}/{api_version}/{resource['resource']}"
+
+
+def ready_is_present(state: State) -> Iterator[str]:
+    for item in state.ours:
+        suspended = item["spec"].get("suspend", False)
+        if not suspended and "Ready" not in _conditions(item):
+            yield f"{_id(item)} has no condition Ready"
+
+
+def never_reconciling_and_stalled(state: State) -> Iterator[str]:
+    for item in state.ours:
+        conditions = _conditions(item)
+        if {"Reconciling", "Stalled"} <= {name for name, c in conditions.items() if c["status"] == "True"}:
+            yield f"{_id(item)} is both Reconciling and Stalled"
+
+
+def ready_only_at_the_observed_generation(state: State) -> Iterator[str]:
+    for item in state.ours:
+        ready = _conditions(item).get("Ready")
+        if ready is None or ready["status"] != "True":
+            continue
+        generation = item["metadata"]["generation"]
+        observed = item["status"].get("observedGeneration"), ready.get("observedGeneration")
+        if item["spec"].get("suspend", False):
+            continue  # nothing runs, so a changed spec stays unseen
+        if observed != (generation, generation):
+            yield f"{_id(item)} is Ready at generation {generation}, but observed {observed}"
+
+
+def artifacts_are_in_the_store(state: State) -> Iterator[str]:
+    for item in state.ours:
+        artifact = item.get("status", {}).get("artifact")
+        if artifact is None or state.store is None:
+            continue
+        path = state.store / artifact["path"]
+        if not path.is_file():
+            yield f"{_id(item)} names {artifact['path']}, which is not in the store"
+            continue
+        algorithm, _, digest = artifact["digest"].partition(":")
+        content = path.read_bytes()
+        if hashlib.new(algorithm, content).hexdigest() != digest:
+            yield f"{_id(item)}: {artifact['path']} does not have the digest {artifact['digest']}"
+        if artifact.get("size", len(content)) != len(content):
+            yield f"{_id(item)}: {artifact['path']} has {len(content)} bytes, not {artifact['size']}"
+
+
+def every_live_object_is_in_its_inventory(state: State) -> Iterator[str]:
+    inventories = {
+        (item["metadata"]["namespace"], item["metadata"]["name"]): {
+            entry["id"] for entry in item.get("status", {}).get("inventory", {}).get("entries", [])
+        }
+        for item in state.ours
+        if item["kind"] == "Kustomization"
+    }
+    for item in state.labelled:
+        metadata = item["metadata"]
+        owner = metadata["labels"].get(_OWNER_NAMESPACE, ""), metadata["labels"][_OWNER_NAME]
+        if _is_derived(item) or "deletionTimestamp" in metadata or inventory_id(item) in state.left:
+            continue
+        if metadata.get("annotations", {}).get(_PRUNE) == "disabled":
+            continue
+        if inventory_id(item) not in inventories.get(owner, set()):
+            yield f"{_id(item)} is labelled as {'/'.join(owner)}'s, but is in no inventory of it"
+
+
+RULES: tuple[Callable[[State], Iterator[str]], ...] = (
+    ready_is_present,
+    never_reconciling_and_stalled,
+    ready_only_at_the_observed_generation,
+    artifacts_are_in_the_store,
+    every_live_object_is_in_its_inventory,
+)
+
+
+def inventory_id(item: Object) -> str:
+    """As Kustomization's status writes it: namespace_name_group_kind, with ":" in a name as "__"."""
+    group, _, _ = item["apiVersion"].rpartition("/")
+    metadata = item["metadata"]
+    return f"{metadata.get('namespace', '')}_{metadata['name'].replace(':', '__')}_{group}_{item['kind']}"
+
+
+def _is_derived(item: Object) -> bool:
+    """Made by a controller of the cluster, which copied the labels: Endpoints have no owner to tell by."""
+    return bool(item["metadata"].get("ownerReferences")) or item["kind"] == "Endpoints"
+
+
+def _conditions(item: Object) -> dict[str, Object]:
+    return {c["type"]: c for c in item.get("status", {}).get("conditions", [])}
+
+
+def _id(item: Object) -> str:
+    return f"{item['kind']}/{item['metadata'].get('namespace', '')}/{item['metadata']['name']}"
+
+
+def _list(client: ApiClient, path: str, **query: str) -> list[Object]:
+    try:
+        items: list[Object] = client.get(path, **query)["items"]
+    except ApiRefused as refusal:
+        if refusal.status in (404, 405):  # a kind that has just gone, or that lists only within a namespace
+            return []
+        raise
+    return items

@@ -1,0 +1,82 @@
+"""From a Secret's data to credentials: which keys count, what is refused, and that nothing prints one."""
+
+import msgspec
+import pytest
+
+from shared.git.auth import Basic, Bearer, Credentials, Tls, target
+from shared.git.errors import AuthError, GitError, InvalidUrl, quoted, shown
+
+URL = "https://git.example/a/b.git"
+ACCEPTED: dict[str, tuple[str, dict[str, bytes] | None, Credentials]] = {
+    "no secret": (URL, None, Credentials()),
+    "an empty secret": (URL, {}, Credentials()),
+    "user and password": (URL, {"username": b"u", "password": b"p"}, Credentials(Basic("u", "p"))),
+    "a newline at the end": (URL, {"username": b"u\n", "password": b"p\n"}, Credentials(Basic("u", "p"))),
+    "a user alone": (URL, {"username": b"u"}, Credentials(Basic("u", ""))),
+    "a token": (URL, {"bearerToken": b"t\n"}, Credentials(Bearer("t"))),
+    "a token wins": (
+        URL,
+        {"bearerToken": b"t", "username": b"u", "password": b"p"},
+        Credentials(Bearer("t")),
+    ),
+    "user part of the URL": ("https://u:p%40@git.example/a/b.git", None, Credentials(Basic("u", "p@"))),
+    "the secret beats the URL": (
+        "https://x:y@git.example/a/b.git",
+        {"username": b"u", "password": b"p"},
+        Credentials(Basic("u", "p")),
+    ),
+    "an authority": (URL, {"ca.crt": b"CA"}, Credentials(None, Tls("CA"))),
+    "an authority under its old key": (URL, {"caFile": b"CA"}, Credentials(None, Tls("CA"))),
+    "a client certificate": (URL, {"tls.crt": b"C", "tls.key": b"K"}, Credentials(None, Tls("", "C", "K"))),
+}
+REFUSED: dict[str, tuple[str, dict[str, bytes] | None, type[GitError], str]] = {
+    "a password without a user": (URL, {"password": b"p"}, AuthError, "'username' is required"),
+    "token and user part": (
+        "https://u@git.example/x",
+        {"bearerToken": b"t"},
+        AuthError,
+        "basic auth and bearer",
+    ),
+    "half a client certificate": (URL, {"tls.crt": b"C"}, AuthError, "'tls.key' is missing"),
+    "not text": (URL, {"username": b"\xff"}, AuthError, "is not UTF-8"),
+    "ssh": ("ssh://git@git.example/x", None, AuthError, "SSH URLs are not supported yet"),
+    "a helper as a scheme": ("ext::sh -c touch", None, InvalidUrl, "scheme must be one of"),
+    "a file": ("file:///etc", None, InvalidUrl, "scheme must be one of"),
+    "an option as a host": ("https://-oProxyCommand=x/y", None, InvalidUrl, "begins with '-'"),
+    "no host": ("https:///x", None, InvalidUrl, "the host is empty"),
+    "no such port": ("https://git.example:99999/x", None, InvalidUrl, "failed to parse url"),
+}
+
+
+@pytest.mark.parametrize(("url", "data", "credentials"), ACCEPTED.values(), ids=ACCEPTED)
+def test_which_keys_count(url: str, data: dict[str, bytes] | None, credentials: Credentials) -> None:
+    found = target(url, data, secret_name="ns/s")
+    assert found.credentials == credentials
+    assert found.url == URL  # the user part is gone
+
+
+@pytest.mark.parametrize(("url", "data", "error", "text"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused(url: str, data: dict[str, bytes] | None, error: type[GitError], text: str) -> None:
+    with pytest.raises(error, match=text):
+        target(url, data, secret_name="ns/s")
+
+
+@pytest.mark.parametrize("shape", [repr, str, "{}".format, lambda value: f"{value!r}"])
+def test_credentials_never_print_themselves(shape: "type[str]") -> None:
+    secret = Credentials(Basic("user", "CANARY"), Tls("CANARY", "CANARY", "CANARY"))
+    for value in (secret, secret.who, secret.tls, Bearer("CANARY"), [secret], {"x": secret}):
+        assert "CANARY" not in shape(value)
+
+
+def test_credentials_survive_the_way_to_the_child() -> None:
+    secret = Credentials(Bearer("t"), Tls("a", "b", "c"))
+    assert msgspec.json.decode(msgspec.json.encode(secret), type=Credentials) == secret
+
+
+def test_a_url_is_shown_without_user_and_query() -> None:
+    assert shown("https://u:p@h:1/a.git?token=x#y") == "https://h:1/a.git"
+
+
+def test_a_servers_words_are_cut_and_cleaned() -> None:
+    assert quoted("a\r\n\x1b[31mb") == "a [31mb"
+    assert len(quoted("x" * 1000)) == 203

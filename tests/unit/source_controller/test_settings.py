@@ -1,0 +1,38 @@
+"""Flags and environment: Flux's defaults, and under which address artifacts are offered."""
+
+import pytest
+
+from shared.runtime.flags import Address
+from source_controller.settings import base_url, read
+
+ADDRESSES: dict[str, tuple[str, Address | None, str]] = {
+    "no host": ("", Address("", 9090), "http://localhost:9090"),
+    "a host": ("", Address("10.0.0.1", 9090), "http://10.0.0.1:9090"),
+    "all interfaces": ("", Address("0.0.0.0", 9090), "http://pod-1:9090"),  # noqa: S104
+    "an advertised host": (
+        "source-controller.ns.svc.",
+        Address("", 9090),
+        "http://source-controller.ns.svc.",
+    ),
+    "an advertised URL": ("https://artifacts.example/", Address("", 9090), "https://artifacts.example"),
+}
+
+
+@pytest.mark.parametrize(("advertised", "listening", "url"), ADDRESSES.values(), ids=ADDRESSES)
+def test_where_artifacts_are_offered(advertised: str, listening: Address | None, url: str) -> None:
+    assert base_url(advertised, listening, {"HOSTNAME": "pod-1"}) == url
+
+
+def test_the_defaults_are_those_of_flux() -> None:
+    """behaviour-source.md 1.6 and 1.10."""
+    settings = read([], {})
+    assert str(settings.storage_path) == "/data"
+    assert settings.storage_addr == Address("", 9090)
+    assert (settings.retention.ttl_s, settings.retention.records) == (60.0, 2)
+    assert (settings.digest_algorithm, settings.concurrent, settings.jitter) == ("sha256", 2, 0.05)
+    assert settings.requeue_dependency_s == 30.0
+
+
+def test_flags_of_flux_that_change_nothing_are_accepted_and_named() -> None:
+    settings = read(["--helm-cache-max-size=10", "--ssh-kex-algos=a,b", "--kube-api-qps=5"], {})
+    assert set(settings.unheeded) == {"helm-cache-max-size", "ssh-kex-algos", "kube-api-qps"}

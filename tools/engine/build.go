@@ -1,0 +1,111 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+)
+
+// build renders one kustomization. Only the answer to this request depends on it: see restoreSchema and
+// refusals.
+func build(args BuildArgs) (any, *Failure) {
+	refusals = nil
+	if !filepath.IsAbs(args.Root) {
+		return nil, &Failure{Reason: "BadRequest", Message: "root must be absolute"}
+	}
+	source, err := OpenSource(args.Root, args.Overrides, args.Limits)
+	if err != nil {
+		return nil, &Failure{Reason: reasonBuild, Message: err.Error()}
+	}
+	defer source.Close()
+	current = source
+
+	folder, kind, err := source.Look(strings.TrimLeft(path.Clean("/"+args.Path), "/"))
+	if err != nil || kind != Folder {
+		return nil, pathNotFound(source, args.Path)
+	}
+	warnings, err := prepare(source, folder, args.Spec)
+	if err != nil {
+		return nil, explain(source, args, "", err)
+	}
+	built, err := run(source, virtual(folder))
+	if err != nil {
+		return nil, explain(source, args, "kustomize build failed: ", err)
+	}
+	answer, err := collect(source, built, args)
+	if err != nil {
+		return nil, explain(source, args, "", err)
+	}
+	answer.Inputs, answer.OpenAPI = source.Inputs(), schemaChanged()
+	answer.Warnings = append(answer.Warnings, warnings...)
+	return answer, nil
+}
+
+// run is kustomize itself, with what Flux gives it: files from anywhere in the source, no plugins but the
+// built-in ones, objects in the order in which they were found.
+func run(fileSystem filesys.FileSystem, folder string) (resmap.ResMap, error) {
+	return krusty.MakeKustomizer(&krusty.Options{
+		Reorder:          krusty.ReorderOptionNone,
+		LoadRestrictions: types.LoadRestrictionsNone,
+		PluginConfig:     types.DisabledPluginConfig(),
+	}).Run(fileSystem, folder)
+}
+
+// collect turns kustomize's result into an answer.
+func collect(source *Source, built resmap.ResMap, args BuildArgs) (*BuildAnswer, error) {
+	if err := checkCount(built.Size(), args.Limits); err != nil {
+		return nil, err
+	}
+	collector := newCollector(args.Limits, args.Labels, args.Spec.CommonMetadata)
+	collector.text = args.Text
+	collector.origin = source.guard.origin
+	for _, resource := range built.Resources() {
+		fields, err := decode(&resource.RNode)
+		if err != nil {
+			return nil, fmt.Errorf("kustomize build failed: %s/%s cannot be decoded: %w",
+				resource.GetKind(), resource.GetName(), withoutContent(err))
+		}
+		if err := collector.add(fields); err != nil {
+			return nil, err
+		}
+	}
+	return collector.answer(), nil
+}
+
+// finish makes final objects of texts that the caller has decrypted or substituted.
+func finish(args FinishArgs) (any, *Failure) {
+	if err := checkCount(len(args.Texts), args.Limits); err != nil {
+		return nil, &Failure{Reason: reasonBuild, Message: err.Error()}
+	}
+	collector := newCollector(args.Limits, args.Labels, args.CommonMetadata)
+	for index, text := range args.Texts {
+		fields, err := parseOne(text)
+		if err == nil {
+			err = collector.add(fields)
+		}
+		if err != nil {
+			return nil, &Failure{Reason: reasonBuild, Message: fmt.Sprintf("object %d: %v", index+1, err)}
+		}
+	}
+	return collector.answer(), nil
+}
+
+func checkCount(count int, limits Limits) error {
+	if limits.Objects > 0 && count > limits.Objects {
+		return fmt.Errorf("build has %d objects, limit %d (--max-objects)", count, limits.Objects)
+	}
+	return nil
+}
+
+func digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
