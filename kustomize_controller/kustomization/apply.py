@@ -21,11 +21,11 @@ from kustomize_controller.kustomization.remember import Applied, Drift, Memory
 from kustomize_controller.kustomization.stages import Stage, stage_of
 from kustomize_controller.kustomization.take_over import take_over
 from shared.api.meta import Key
+from shared.api.objects import ObjectId
 from shared.kube import apply as kube_apply
 from shared.kube import errors
 from shared.kube.client import Client, Identity
 from shared.kube.discovery import Discovery, Resource
-from shared.kube.objects import ObjectId
 from shared.kube.ownership import ObjectMeta, ownership
 from shared.runtime.outcome import Superseded
 
@@ -200,7 +200,7 @@ class Applier:
         self.follower.follow(one.id.group, one.id.kind, one.version)
 
     def _refuse(self, one: Desired, error: errors.KubeError, what: str, result: Result) -> None:
-        if isinstance(error, errors.Unreachable | errors.ServerError | errors.Unauthorized):
+        if isinstance(error, errors.ABSENT):
             raise error  # not about this object
         reason = f" ({error.reason})" if isinstance(error, errors.ApiError) and error.reason else ""
         origin = self.bodies[one.id].origin

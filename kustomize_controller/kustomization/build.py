@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kustomize_controller.kustomization.inputs import Inputs
-from shared.kube.objects import ObjectId
+from shared.api.objects import ObjectId
 from shared.runtime.child import Child, ChildDied, ChildError, ChildTimeout, Pool
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class BuiltObject:
         return ObjectId(self.group, self.kind, self.namespace, self.name)
 
     def says(self, name: str, value: str) -> bool:
-        """Whether the label or annotation `name` has `value`, in whatever case (the contract, section 7.4)."""
+        """Whether the label or annotation `name` has `value`, whatever the case (the contract, 7.4)."""
         return any(said.lower() == value.lower() for said in self.steering.get(name, ()))
 
 
@@ -238,15 +238,20 @@ class Builder:
         engine: the engine's program.
         limits: of each build.
         clock: monotonic seconds.
+
+    Attributes:
+        children: the engine's processes, for metrics and logs.
     """
 
     def __init__(self, engine: Path, *, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._limits = limits
         self._clock = clock
-        self._shared = Pool([self._child("build engine 1"), self._child("build engine 2")])
+        everybody = [self._child("build engine 1"), self._child("build engine 2")]
+        self._shared = Pool(everybody)
         self._slow = self._child("build engine for slow sources")
         self._schema = self._child("build engine for sources with a schema")
+        self.children = (*everybody, self._slow, self._schema)
         self._turns = _Turns()
         self._slow_until: dict[str, float] = {}
         self._with_schema: set[tuple[str, str]] = set()
@@ -318,9 +323,8 @@ class Builder:
 
     async def close(self) -> None:
         """End the engine's processes."""
-        await self._shared.close()
-        await self._slow.close()
-        await self._schema.close()
+        for child in self.children:
+            await child.close()
 
     def _child(self, name: str) -> Child:
         # An empty PATH: the engine has nothing to start.

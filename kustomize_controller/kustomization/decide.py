@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from kustomize_controller.kustomization.stages import Stage, apply_order, stage_of
-from shared.kube.objects import ObjectId
+from shared.api.objects import ObjectId
 
 GUARD_FROM = 10  # a prune of more than half is held when the inventory has more objects than this
 

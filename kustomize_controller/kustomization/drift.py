@@ -18,10 +18,10 @@ import structlog
 from kustomize_controller.kustomization.names import FIELD_MANAGER, OWNER_NAME, RECONCILE, SSA
 from kustomize_controller.kustomization.remember import Applied, Contest, Drift, Holding, Memory
 from shared.api.meta import Key
+from shared.api.objects import ObjectId
 from shared.kube import errors
 from shared.kube.client import Client
 from shared.kube.discovery import Discovery
-from shared.kube.objects import ObjectId
 from shared.kube.ownership import ObjectMeta, field_paths, foreign_entries, ownership
 from shared.kube.watch import Reflector
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from kustomize_controller.kustomization.decide import Entry
 from shared.api.kustomization import Inventory
-from shared.kube.objects import ObjectId
+from shared.api.objects import ObjectId
 
 
 def entries_of(inventory: Inventory | None) -> tuple[Entry, ...]:

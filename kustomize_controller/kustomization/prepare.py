@@ -20,9 +20,9 @@ from kustomize_controller.kustomization.names import owner_labels
 from shared.api.artifact import Artifact
 from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
+from shared.api.objects import ObjectId
 from shared.artifacts.cache import ArtifactCache
 from shared.artifacts.tree import Tree
-from shared.kube.objects import ObjectId
 
 BODIES_BYTES = 64 << 20
 

@@ -14,11 +14,11 @@ from kustomize_controller.kustomization.decide import Entry
 from kustomize_controller.kustomization.names import OWNER_NAME, OWNER_NAMESPACE, PRUNE, RECONCILE, SSA
 from kustomize_controller.kustomization.remember import Memory
 from shared.api.meta import Key
+from shared.api.objects import ObjectId
 from shared.kube import apply as kube_apply
 from shared.kube import errors
 from shared.kube.client import Client, Identity
 from shared.kube.discovery import Discovery, Resource
-from shared.kube.objects import ObjectId
 from shared.kube.ownership import ObjectMeta
 from shared.runtime.outcome import Superseded
 
@@ -63,7 +63,7 @@ class Pruner:
             try:
                 await self._prune(entry, result)
             except errors.KubeError as error:
-                if isinstance(error, errors.Unreachable | errors.ServerError | errors.Unauthorized):
+                if isinstance(error, errors.ABSENT):
                     raise
                 result.failures.append(f"{entry.id.subject} delete failed: {error};")
         return result

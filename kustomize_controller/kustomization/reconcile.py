@@ -36,11 +36,11 @@ from shared.api.duration import go_duration
 from shared.api.kinds import KUSTOMIZATION, InvalidObject, decode
 from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
+from shared.api.objects import InvalidId, ObjectId
 from shared.artifacts.fetch import ArtifactMissing, FetchError
 from shared.kube import errors
 from shared.kube.client import Client, Identity
 from shared.kube.discovery import Discovery
-from shared.kube.objects import InvalidId, ObjectId
 from shared.runtime.cache import RawObject
 from shared.runtime.outcome import Event, Outcome, ReconcileError, Retryable, Stalled, Waiting
 from shared.runtime.queue import Priority

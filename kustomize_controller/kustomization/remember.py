@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from shared.api.meta import Key
-from shared.kube.objects import ObjectId
+from shared.api.objects import ObjectId
 from shared.kube.ownership import ObjectMeta, Ownership
 
 

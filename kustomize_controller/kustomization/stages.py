@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from enum import IntEnum
 from typing import Protocol, TypeVar
 
-from shared.kube.objects import ObjectId
+from shared.api.objects import ObjectId
 
 
 class Stage(IntEnum):

@@ -106,7 +106,7 @@ class SmartHttp(AbstractHttpGitClient):
                 preload_content=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f'Get "{shown(url)}": {_cause(error)}') from error
+            raise Unreachable(f'Get "{_discovery(url)}": {_cause(error)}') from error
 
     def _redirected(self, before: str, after: str) -> str:
         origin = _origin(after)
@@ -219,14 +219,14 @@ def _cause(error: urllib3.exceptions.HTTPError) -> str:
     match error:
         case urllib3.exceptions.NameResolutionError():
             return "the host name does not resolve; correct spec.url or the cluster's DNS"
+        case urllib3.exceptions.NewConnectionError():  # before its parent, the connect time-out
+            return f"connection failed: {quoted(str(error).rpartition(': ')[2])}"
         case urllib3.exceptions.ConnectTimeoutError():
             return (
                 f"no connection within {_CONNECT_TIMEOUT_S:g} s; check address, routes and network policies"
             )
         case urllib3.exceptions.ReadTimeoutError():
             return "no answer in time; the server is slow or unreachable"
-        case urllib3.exceptions.NewConnectionError():
-            return f"connection failed: {quoted(str(error).rpartition(': ')[2])}"
         case urllib3.exceptions.SSLError():
             return f"TLS: {quoted(str(inner))}; a private authority goes into the secret as 'ca.crt'"
         case _:

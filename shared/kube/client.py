@@ -7,7 +7,7 @@ request, given by its caller; there is no ambient identity that could be forgott
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,6 +20,8 @@ from shared.kube.connection import Connection
 
 IN_FLIGHT = 8
 TIMEOUT_S = 30.0  # of one request; the API server itself gives up after 60 s
+PATIENCE = 5  # times that a request is sent while the server asks to come again later
+LONGEST_WAIT_S = 30.0
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -58,7 +60,7 @@ class Client:
     def __init__(self, connection: Connection, *, user_agent: str, in_flight: int = IN_FLIGHT) -> None:
         self._connection = connection
         self._slots = asyncio.Semaphore(in_flight)
-        self.requests = 0
+        self.on_answer: Callable[[str, str], None] = lambda _code, _method: None  # for metrics
         # Watches are long-lived and outside of the slots, hence no limit here.
         connector = aiohttp.TCPConnector(limit=0, ssl=connection.tls or False, keepalive_timeout=75)
         self._session = aiohttp.ClientSession(
@@ -106,9 +108,35 @@ class Client:
             ApiError: any other answer, as the class that fits it.
             Unreachable: no answer; a write may or may not have been done.
         """
-        headers = self._headers(identity, accept, content_type)
+        for attempt in range(PATIENCE):
+            try:
+                return await self._send(
+                    method,
+                    path,
+                    body=body,
+                    query=query,
+                    headers=self._headers(identity, accept, content_type),
+                    timeout_s=timeout_s,
+                )
+            except errors.TooManyRequests as error:
+                # Nothing was done. The server says when to come again: it is overloaded, or its storage of
+                # a kind is still starting.
+                if attempt == PATIENCE - 1:
+                    raise
+                await asyncio.sleep(min(error.retry_after_s or 1.0, LONGEST_WAIT_S))
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        timeout_s: float,
+    ) -> bytes:
         async with self._slots:
-            self.requests += 1
             try:
                 async with self._session.request(
                     method,
@@ -122,7 +150,9 @@ class Client:
                     payload = await answer.read()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+                self.on_answer("0", method)
                 raise errors.Unreachable(f"{method} {path}: {why}") from error
+        self.on_answer(str(answer.status), method)
         if 200 <= answer.status < 300:
             return payload
         raise errors.from_response(answer.status, payload, answer.headers.get("Retry-After"))
@@ -138,7 +168,6 @@ class Client:
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=silence_s)
         headers = self._headers(None, accept, None)
-        self.requests += 1
         try:
             answer = await self._session.get(
                 path, params=query, headers=headers, timeout=timeout, allow_redirects=False

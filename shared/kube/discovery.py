@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from shared.api.objects import join_api_version
 from shared.kube import errors
 from shared.kube.client import Client
-from shared.kube.objects import join_api_version
 
 RETRY_S = 5.0
 

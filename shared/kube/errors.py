@@ -69,6 +69,10 @@ class ServerError(ApiError):
     """5xx: later may be better."""
 
 
+# Not about the object that was asked for or sent, but about the server or the way to it.
+ABSENT = (Unreachable, ServerError, Unauthorized, TooManyRequests)
+
+
 class NoMatch(KubeError):
     """The API server serves no such kind (now). Not a proof that objects of it are gone."""
 

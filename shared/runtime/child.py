@@ -45,6 +45,7 @@ __all__ = [
 
 MAX_ANSWER_BYTES = 64 << 20
 _STDERR_LINES_KEPT = 40
+_OUT_OF_MEMORY = ("out of memory", "cannot allocate memory", "errno=12")
 _GO_SHARE = 0.8  # of the memory limit: where Go's collector starts to work harder, before the kernel refuses
 
 
@@ -109,6 +110,7 @@ class Child:
             self._env.setdefault("GOMEMLIMIT", str(int(memory_limit_bytes * _GO_SHARE)))
         self._process: asyncio.subprocess.Process | None = None
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES_KEPT)
+        self._complained_of_memory = False
         self._drain: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._last_id = 0
@@ -188,6 +190,7 @@ class Child:
             return self._process
         await self._kill()  # collects what a death left
         self._stderr.clear()
+        self._complained_of_memory = False
         self._process = await asyncio.create_subprocess_exec(
             *self._argv,
             stdin=asyncio.subprocess.PIPE,
@@ -209,7 +212,10 @@ class Child:
     async def _keep_stderr(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None  # noqa: S101 (a pipe, see _running)
         while chunk := await process.stderr.read(1 << 16):
-            self._stderr.extend(chunk.decode("utf-8", "replace").splitlines())
+            text = chunk.decode("utf-8", "replace")
+            self._stderr.extend(text.splitlines())
+            # Go says so first and then prints a page for each goroutine, so the last lines do not tell.
+            self._complained_of_memory |= any(words in text for words in _OUT_OF_MEMORY)
 
     async def _post_mortem(self) -> str:
         assert self._process is not None  # noqa: S101 (called with a process only)
@@ -218,7 +224,7 @@ class Child:
                 await self._process.wait()
         if self._drain is not None:
             await asyncio.wait({self._drain}, timeout=1)
-        if "out of memory" in self.stderr_tail or "cannot allocate memory" in self.stderr_tail:
+        if self._complained_of_memory:
             return f"out of memory, limit {(self._memory_limit_bytes or 0) >> 20} MiB"
         code = self._process.returncode
         if code is not None and code < 0:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from shared.api.meta import Condition
 from shared.runtime.outcome import Mark, Outcome, ReconcileError, Stalled
+from shared.runtime.redact import redact
 
 MESSAGE_LIMIT = 32768  # bytes (behaviour-source.md 1.2)
 _FIRST = {"Stalled": 0, "Reconciling": 1, "Ready": 2}
@@ -34,7 +35,7 @@ def merge(
         found.pop(gone, None)
     before = {condition.type: condition for condition in old}
     for mark in marks:
-        message = cut(mark.message)
+        message = shown(mark.message)
         last = before.get(mark.type)
         same = last is not None and (last.status, last.reason, last.message) == (
             mark.status,
@@ -57,11 +58,13 @@ def _place(condition: Condition) -> tuple[int, int, str]:
     return _FIRST.get(condition.type, 3), -condition.observed_generation, condition.type
 
 
-def cut(message: str) -> str:
-    """At most `MESSAGE_LIMIT` bytes of UTF-8; what is cut ends with `...`."""
-    raw = message.encode()
+def shown(message: str) -> str:
+    """A message as it may be written: without secrets, and at most `MESSAGE_LIMIT` bytes of UTF-8; what is
+    cut ends with `...`."""
+    safe = redact(message)
+    raw = safe.encode()
     if len(raw) <= MESSAGE_LIMIT:
-        return message
+        return safe
     return raw[: MESSAGE_LIMIT - 3].decode(errors="ignore") + "..."
 
 

@@ -133,6 +133,7 @@ class Controller(Generic[R]):
         self._pace = pace
         self._held = held
         self._failures: dict[Key, int] = {}
+        self._queue_metrics = metrics.QueueMetrics(kind.kind.lower(), self.queue.__len__)
         self._log = structlog.get_logger()
 
     # --- what the watch tells ---
@@ -171,6 +172,8 @@ class Controller(Generic[R]):
         while True:
             item = await self.queue.get()
             began = time.monotonic()
+            metrics.active(self.kind.kind, 1)
+            self._queue_metrics.began(item.key, began - item.added_at)
             result: metrics.Result = "error"
             try:
                 result = await self._run(item)
@@ -183,6 +186,8 @@ class Controller(Generic[R]):
                 self.queue.add_after(item.key, self._backoff_s(item.key), "unexpected error")
             finally:
                 self.queue.done(item.key)
+                self._queue_metrics.ended(item.key)
+                metrics.active(self.kind.kind, -1)
                 metrics.reconciled(item.key, result, time.monotonic() - began)
 
     async def _run(self, item: Item) -> metrics.Result:
@@ -216,6 +221,7 @@ class Controller(Generic[R]):
         except (ReconcileError, errors.KubeError, InvalidObject) as error:
             return await self._report_error(run, self._classified(error))
         except Exception as error:
+            metrics.panicked(self.kind.kind)
             run.log.exception("reconcile failed unexpectedly")
             told = f"internal error ({type(error).__name__}); see the controller's log for this object"
             return await self._report_error(run, Retryable(self._reconciler.failure_reason, told))
@@ -294,7 +300,10 @@ class Controller(Generic[R]):
         await self._write(run, found)
         told: tuple[Event, ...] = ()
         if is_news:
-            run.log.error("reconciliation failed", error=error.message, reason=error.reason)
+            if isinstance(error, Waiting):
+                run.log.info("waiting", because=error.message, reason=error.reason)
+            else:
+                run.log.error("reconciliation failed", error=error.message, reason=error.reason)
             told = (Event("Warning", error.reason, error.message),) if error.events is None else error.events
         self._tell(run, (*run.events, *told))
         return "requeue_after" if isinstance(error, Waiting) else "error"

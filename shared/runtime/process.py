@@ -1,9 +1,9 @@
 """One controller process, from flags to the last event delivered.
 
-    start   logs ► connection ► health and metrics ► kopf's watch lead    once elected (at once without
-    election) and once the caches hold all that exists: workers stop    on SIGTERM or SIGINT: no new run
-    begins, those under way get `GRACE_S`, then they are cancelled (which is
-            safe: every step may be repeated); events are delivered, the lease is given back
+    start   logs ► connection ► health and metrics ► kopf's watch
+    lead    once elected (at once without election) and once the caches hold all that exists: workers
+    stop    on SIGTERM or SIGINT: no new run begins, those under way get `GRACE_S`, then they are cancelled
+            (which is safe: every step may be repeated); events are delivered, the lease is given back
 
 A controller package brings an `assemble` that builds its `Parts` in a given `Setting`.
 """
@@ -14,6 +14,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 import uvloop
@@ -82,6 +83,8 @@ def main(name: str, flags: Mapping[str, Any], unheeded: Sequence[str], assemble:
 async def _run(name: str, flags: Mapping[str, Any], connection: Connection, assemble: Assemble) -> None:
     client = Client(connection, user_agent=f"headrace-{name}")
     discovery = Discovery(client)
+    host = urlsplit(connection.server).netloc
+    client.on_answer = lambda code, method: metrics.requested(code, host, method)
 
     async def post(path: str, body: bytes) -> None:
         await client.request("POST", path, body=body, content_type=JSON)

@@ -64,6 +64,6 @@ def is_news(before: Iterable[Condition], marks: Iterable[Mark]) -> bool:
     """Whether Ready says something new: what is worth an event and a line in the log."""
     old = next(((c.status, c.reason, c.message) for c in before if c.type == "Ready"), None)
     return any(
-        mark.type == "Ready" and (mark.status, mark.reason, conditions.cut(mark.message)) != old
+        mark.type == "Ready" and (mark.status, mark.reason, conditions.shown(mark.message)) != old
         for mark in marks
     )

@@ -1,4 +1,4 @@
-"""The engine against the stock kustomize binary, its oracle: the same bytes, and refusals of the same sources."""
+"""The engine against the stock kustomize binary, its oracle: the same bytes, the same sources refused."""
 
 import subprocess
 from collections.abc import AsyncIterator

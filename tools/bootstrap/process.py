@@ -28,6 +28,7 @@ def heed_signals() -> None:
     def raise_interrupted(_number: int, _frame: object) -> NoReturn:
         raise Interrupted
 
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `./run | head` ends quietly
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A shell starts background jobs with SIGINT ignored, nohup ignores SIGHUP; that is kept.
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -117,6 +117,10 @@ def set_up(site: Site, needs: Needs) -> Ready:
         with exclusive(site.cache.lock, _say_waiting):
             do(steps_for(site, observe(site, needs)), site)  # whoever held the lock may have done it all
         seen = observe(site, needs)
+        if steps_for(site, seen):
+            raise Trouble(
+                "A pinned file or a source changed while it was built.", "Run the same command again."
+            )
     assert seen.python is not None  # noqa: S101  no step is left
     tools = _link(site, {name: c.path for name, c in seen.choices.items() if isinstance(c, Take)})
     return Ready(seen.python, seen.go, tools)

@@ -68,7 +68,7 @@ def summary(results: Sequence[Result]) -> str:
     width = max((len(result.name) for result in results), default=0)
     lines = ["", "Summary"]
     lines += [
-        f"  {result.name.ljust(width)}  {_verdict(result.code):8}  {span(result.seconds):>6}"
+        f"  {result.name.ljust(width)}  {_verdict(result.code):16}  {span(result.seconds):>6}"
         for result in results
     ]
     failed = sum(1 for result in results if result.code)

@@ -7,7 +7,7 @@ import pytest
 
 from kustomize_controller.kustomization.decide import Desired, Entry, Held, Observed, Plan, decide
 from kustomize_controller.kustomization.stages import Stage
-from shared.kube.objects import ObjectId
+from shared.api.objects import ObjectId
 
 NAMESPACE = ObjectId("", "Namespace", "", "shop")
 CONFIG = ObjectId("", "ConfigMap", "shop", "settings")

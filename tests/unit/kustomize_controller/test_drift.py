@@ -12,11 +12,13 @@ from kustomize_controller.kustomization.remember import Applied
 from kustomize_controller.kustomization.take_over import patch_for
 from shared.kube.ownership import ObjectMeta, ownership
 
-OURS = {"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {'k:{"name":"app"}': {
-    ".": {}, "f:name": {}, "f:image": {}}}}}}}  # fmt: skip
-WITHOUT_REPLICAS = {"f:spec": {"f:template": OURS["f:spec"]["f:template"]}}
-REPLICAS = {"f:spec": {"f:replicas": {}}}
-ENV = {"f:spec": {"f:paused": {}}}
+CONTAINER = {'k:{"name":"app"}': {".": {}, "f:name": {}, "f:image": {}}}
+OURS: dict[str, Any] = {
+    "f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": CONTAINER}}},
+}
+WITHOUT_REPLICAS: dict[str, Any] = {"f:spec": {"f:template": OURS["f:spec"]["f:template"]}}
+REPLICAS: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+ENV: dict[str, Any] = {"f:spec": {"f:paused": {}}}
 
 
 def field(manager: str, fields: object, operation: str = "Update", **more: str) -> dict[str, Any]:
@@ -76,8 +78,10 @@ EXPLAINED: dict[str, tuple[ObjectMeta | None, str]] = {
     "a value removed": (live(field(FIELD_MANAGER, WITHOUT_REPLICAS, "Apply")), "spec.replicas removed"),
     "our whole entry taken": (
         live(field("someone", OURS)),
-        "spec.replicas, spec.template.spec.containers[name=app].image, "
-        "spec.template.spec.containers[name=app].name changed by 'someone'",
+        (
+            "spec.replicas, spec.template.spec.containers[name=app].image, "
+            "spec.template.spec.containers[name=app].name changed by 'someone'"
+        ),
     ),
     "under our own name": (live(MINE | {"time": LATER}), "changed under our own field manager's name"),
 }  # fmt: skip

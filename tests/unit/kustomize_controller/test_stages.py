@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from kustomize_controller.kustomization.stages import Stage, apply_order, stage_of
-from shared.kube.objects import ObjectId
+from shared.api.objects import ObjectId
 
 STAGES = {
     "a CRD": (ObjectId("apiextensions.k8s.io", "CustomResourceDefinition", "", "a"), Stage.DEFINITIONS),

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -217,12 +216,14 @@ async def main():
     await child.call("hang", {{}}, timeout_s=60)
 asyncio.run(main())
 """
-    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, cwd=ROOT)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", parent, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
     assert process.stdout is not None
-    with process:
-        pid = int(process.stdout.readline())
-        assert alive(pid)
-        process.kill()
+    pid = int(await process.stdout.readline())
+    assert alive(pid)
+    process.kill()
+    await process.wait()
     await eventually(lambda: not alive(pid), f"child {pid} ended")
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from shared.api.objects import InvalidId, ObjectId, join_api_version, split_api_version
 from shared.kube.client import Identity
 from shared.kube.discovery import Resource
-from shared.kube.objects import InvalidId, ObjectId, join_api_version, split_api_version
 
 RBAC = "rbac.authorization.k8s.io"
 IDS = {
