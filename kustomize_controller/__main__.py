@@ -7,11 +7,13 @@ import aiohttp
 
 from kustomize_controller import settings as settings_module
 from kustomize_controller.kustomization.build import Builder, Limits
+from kustomize_controller.kustomization.checkpoint import Checkpoints
 from kustomize_controller.kustomization.contact import Contact
 from kustomize_controller.kustomization.drift import Follower
 from kustomize_controller.kustomization.prepare import Preparer
 from kustomize_controller.kustomization.reconcile import KustomizationReconciler, World
 from kustomize_controller.kustomization.remember import Memory
+from kustomize_controller.kustomization.restore import cluster_identity, restore
 from kustomize_controller.kustomization.wake import Waker
 from kustomize_controller.settings import Settings
 from kustomize_controller.sources import Sources
@@ -49,6 +51,7 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
     follower = Follower(
         setting.client, setting.discovery, memory, wake=waker.drifted, in_flight=waker.in_flight
     )
+    checkpoints = Checkpoints(settings.state_path)
     reconciler = KustomizationReconciler(
         World(
             settings=settings,
@@ -59,6 +62,7 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
             memory=memory,
             follower=follower,
             contact=Contact(setting.client),
+            checkpoints=checkpoints,
             lookup=waker.lookup,
             enqueue=waker.enqueue,
         )
@@ -77,8 +81,18 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
         held=setting.held,
     )
     waker.connect(controller, {GIT_REPOSITORY.kind: sources})
+
+    async def recall() -> None:
+        """Before the first run: what the last process knew."""
+        checkpoints.begin(await cluster_identity(setting.client))
+        objects = [raw for key in controller.keys() if (raw := controller.cache.get(key)) is not None]  # noqa: SIM118
+        await restore(checkpoints, objects, memory, follower, reconciler)
+        if not setting.flags["watch-label-selector"]:  # else the files of other shards may lie there
+            checkpoints.keep_only(raw["metadata"]["uid"] for raw in objects)
+
     return process.Parts(
         controllers=[controller],
+        lead=recall,
         sinks=[(GIT_REPOSITORY, sources)],
         close=(follower.close, builder.close, unpacker.close, artifacts.close, session.close),
     )

@@ -66,6 +66,11 @@ FLAGS: Final[tuple[Flag, ...]] = (
         group=_BUILD,
     ),
     Flag(
+        "state-path", "STATE_PATH", "", "string",
+        "Folder of what is remembered across restarts; may be lost at any time, at the price of one full "
+        "apply. Empty: one below the system's for temporary files.", group=_BUILD,
+    ),
+    Flag(
         "cache-max-size", "CACHE_MAX_SIZE", 1 << 30, "int",
         "Bytes of unpacked artifacts to keep beyond those in use.", group=_BUILD,
     ),
@@ -121,6 +126,7 @@ class Settings:
     """What the kustomize controller itself needs; the runtime takes its own from `flags`."""
 
     engine: Path
+    state_path: Path
     cache_path: Path
     cache_max_bytes: int
     artifact_max_bytes: int
@@ -150,6 +156,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     engine = flags["engine"] or os.path.join(environ.get("HEADRACE_TOOLS_DIR", "/usr/local/bin"), "engine")  # noqa: PTH118
     return Settings(
         engine=Path(engine),
+        state_path=Path(flags["state-path"] or Path(tempfile.gettempdir()) / "headrace-state"),
         cache_path=Path(cache)
         if cache
         else Path(tempfile.gettempdir()) / f"headrace-artifacts-{os.getpid()}",

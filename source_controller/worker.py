@@ -212,6 +212,10 @@ def _handler(kind: type[Order], do: Callable[[Order], object]) -> Callable[[Mapp
             return do(order)
         except (GitError, archive.ArchiveError, StoreError) as error:
             raise told(error, where) from error
+        except OSError as error:  # the store explains its own
+            where_to = error.filename or where.cache
+            full = f"{where_to}: {error.strerror}; --git-cache-path must be writable, with room"
+            raise child.ChildError("GitOperationFailed", CHECKOUT + full) from error
         except MemoryError:
             raise child.ChildError("GitOperationFailed", f"{CHECKOUT}{_OUT_OF_MEMORY}") from None
 

@@ -11,7 +11,7 @@ while a run of it is in flight. An object that is repaired again and again is re
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -103,19 +103,29 @@ class Follower:
         self._memory = memory
         self._wake = wake
         self._in_flight = in_flight
-        self._kinds: dict[tuple[str, str], _KindSink] = {}
+        self._kinds: dict[tuple[str, str], KindSink] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def follow(self, group: str, kind: str, version: str) -> None:
         """Watch a kind from now on; nothing more if it is watched already."""
         if (group, kind) in self._kinds:
             return
-        sink = self._kinds[group, kind] = _KindSink(self, group, kind)
+        sink = self._kinds[group, kind] = KindSink(self, group, kind)
         task = asyncio.create_task(self._run(sink, version), name=f"watch {kind}.{group}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, sink: "_KindSink", version: str) -> None:
+    async def synced(self, at_most_s: float) -> list[tuple[str, str]]:
+        """Wait for the first list of every kind followed so far; the kinds for which it did not come."""
+        sinks = list(self._kinds.items())
+        waits = [asyncio.ensure_future(sink.listed.wait()) for _, sink in sinks]
+        if waits:
+            _, pending = await asyncio.wait(waits, timeout=at_most_s)
+            for wait in pending:
+                wait.cancel()
+        return [kind for kind, sink in sinks if not sink.listed.is_set()]
+
+    async def _run(self, sink: "KindSink", version: str) -> None:
         while True:
             try:
                 resource = await self._discovery.find(sink.group, version, sink.kind)
@@ -183,6 +193,23 @@ class Follower:
         else:
             loop.call_at(due_at, self._wake, owner)
 
+    def listed(self, group: str, kind: str, alive: Mapping[ObjectId, ObjectMeta], version: int) -> None:
+        """A complete list of a kind, at a resourceVersion: what is remembered and not in it is gone."""
+        remembered = list(self._memory.owned(group, kind))
+        newest = max((self._memory.seen_version(owner, id_) for id_, owner in remembered), default=0)
+        if version < newest:
+            # The past has changed: the cluster was restored from a backup (reliability F24). What we
+            # remember is of a future that did not happen, so all of it is applied again.
+            log.error(
+                "the cluster went back in time: everything is applied again", kind=kind, version=version
+            )
+            for id_, owner in remembered:
+                self._memory.drop(owner, id_)
+                self._wake(owner)
+            return
+        for id_, _ in remembered:
+            self.seen(id_, alive.get(id_))
+
     def due(self, owner: Key) -> dict[ObjectId, Drift]:
         """What is to be repaired now."""
         now = asyncio.get_running_loop().time()
@@ -200,21 +227,22 @@ class Follower:
         return last.repairs + 1 >= CONTESTED_FROM
 
 
-class _KindSink:
+class KindSink:
     """One kind's reflector feeds this."""
 
     def __init__(self, follower: Follower, group: str, kind: str) -> None:
         self._follower = follower
         self.group = group
         self.kind = kind
+        self.listed = asyncio.Event()
 
     def _id(self, meta: ObjectMeta) -> ObjectId:
         return ObjectId(self.group, self.kind, meta.namespace, meta.name)
 
-    def replace(self, items: list[ObjectMeta]) -> None:
+    def replace(self, items: list[ObjectMeta], version: int) -> None:
         alive = {self._id(meta): meta for meta in items}
-        for id_, _ in list(self._follower._memory.owned(self.group, self.kind)):
-            self._follower.seen(id_, alive.get(id_))
+        self._follower.listed(self.group, self.kind, alive, version)
+        self.listed.set()
 
     def changed(self, meta: ObjectMeta) -> None:
         self._follower.seen(self._id(meta), meta)

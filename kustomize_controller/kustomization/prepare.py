@@ -9,13 +9,14 @@ gone.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from kustomize_controller.kustomization.build import Build, Builder, BuiltObject, Order, spec_digest
+from kustomize_controller.kustomization.checkpoint import SavedDesired, SavedRecipe
 from kustomize_controller.kustomization.decide import Desired
-from kustomize_controller.kustomization.inputs import Inputs, unchanged
+from kustomize_controller.kustomization.inputs import Inputs, build_key, unchanged
 from kustomize_controller.kustomization.names import owner_labels
 from shared.api.artifact import Artifact
 from shared.api.kustomization import Kustomization
@@ -42,10 +43,13 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
+    """`tree` is None after a restart: then `key` tells whether another tree builds to the same."""
+
     spec_digest: str
     artifact_digest: str
-    tree: Tree
+    tree: Tree | None
     inputs: Inputs | None
+    key: str
     prepared: Prepared
 
 
@@ -75,15 +79,18 @@ class Preparer:
         if recipe is not None and recipe.spec_digest == wanted and recipe.artifact_digest == artifact.digest:
             return recipe.prepared
         async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
-            if recipe is not None and recipe.spec_digest == wanted and _same(recipe, content.tree):
-                prepared, inputs = recipe.prepared, recipe.inputs
+            known = recipe is not None and recipe.spec_digest == wanted
+            if recipe is not None and known and await self._same(recipe, content.tree):
+                recipe = replace(recipe, artifact_digest=artifact.digest, tree=content.tree)
             else:
                 building()
                 built = await self._build(obj, content.folder)
-                prepared, inputs = _prepared(built), built.inputs
+                key = await self._key(built.inputs, content.tree, wanted)
+                prepared = _prepared(built)
                 self._keep(obj.key, prepared.digest + wanted, built)
-            self._recipes[obj.key] = _Recipe(wanted, artifact.digest, content.tree, inputs, prepared)
-        return prepared
+                recipe = _Recipe(wanted, artifact.digest, content.tree, built.inputs, key, prepared)
+            self._recipes[obj.key] = recipe
+        return recipe.prepared
 
     async def bodies(self, obj: Kustomization, artifact: Artifact) -> Mapping[ObjectId, BuiltObject]:
         """The content of the objects of the last `prepare`, built again if it was dropped meanwhile.
@@ -110,11 +117,47 @@ class Preparer:
         if recipe is None:
             return True
         async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
-            return not _same(recipe, content.tree)
+            return not await self._same(recipe, content.tree)
+
+    def saved(self, key: Key) -> SavedRecipe | None:
+        """The recipe, for a checkpoint."""
+        recipe = self._recipes.get(key)
+        if recipe is None or recipe.inputs is None:
+            return None
+        return SavedRecipe(
+            spec_digest=recipe.spec_digest,
+            artifact_digest=recipe.artifact_digest,
+            key=recipe.key,
+            reads=recipe.inputs.reads,
+            lists=recipe.inputs.lists,
+            misses=recipe.inputs.misses,
+            desired=tuple(SavedDesired.of(one) for one in recipe.prepared.desired),
+            digest=recipe.prepared.digest,
+        )
+
+    def recall(self, key: Key, saved: SavedRecipe) -> None:
+        """Take over a recipe from a checkpoint. Its contents are built when they are wanted."""
+        prepared = Prepared(desired=tuple(one.desired for one in saved.desired), digest=saved.digest)
+        self._recipes[key] = _Recipe(
+            saved.spec_digest, saved.artifact_digest, None, saved.inputs, saved.key, prepared
+        )
 
     def forget(self, key: Key) -> None:
         self._recipes.pop(key, None)
         self._drop(key)
+
+    async def _same(self, recipe: _Recipe, tree: Tree) -> bool:
+        """Whether the recipe's build has the same result in `tree`."""
+        if recipe.inputs is None:
+            return False
+        if recipe.tree is not None:
+            return recipe.tree is tree or unchanged(recipe.inputs, recipe.tree, tree)
+        return await self._key(recipe.inputs, tree, recipe.spec_digest) == recipe.key
+
+    async def _key(self, inputs: Inputs | None, tree: Tree, wanted: str) -> str:
+        if inputs is None:
+            return ""
+        return build_key(inputs, tree, spec_digest=wanted, engine=await self._builder.version())
 
     def _spec_digest(self, obj: Kustomization) -> str:
         return spec_digest(obj.spec, owner_labels(obj.metadata.name, obj.metadata.namespace))
@@ -147,12 +190,6 @@ class Preparer:
         dropped = self._bodies.pop(key, None)
         if dropped is not None:
             self._bodies_bytes -= dropped[1]
-
-
-def _same(recipe: _Recipe, tree: Tree) -> bool:
-    if recipe.inputs is None:
-        return False
-    return recipe.tree is tree or unchanged(recipe.inputs, recipe.tree, tree)
 
 
 def _prepared(built: Build) -> Prepared:

@@ -20,6 +20,7 @@ from typing import Any
 from kustomize_controller.kustomization import depend, history, inventory
 from kustomize_controller.kustomization.apply import Applier, Change, Result
 from kustomize_controller.kustomization.build import BuildError, BuiltObject, PathNotFound
+from kustomize_controller.kustomization.checkpoint import FORMAT, Checkpoints, Saved, SavedObject
 from kustomize_controller.kustomization.contact import Contact
 from kustomize_controller.kustomization.decide import Entry, Observed, Plan, decide
 from kustomize_controller.kustomization.drift import Follower
@@ -74,6 +75,7 @@ class World:
     memory: Memory
     follower: Follower
     contact: Contact
+    checkpoints: Checkpoints
     lookup: Callable[[Key], RawObject | None]  # Kustomizations as last seen
     enqueue: Callable[[Key, str, Priority], None]
 
@@ -129,6 +131,7 @@ class KustomizationReconciler:
             raise Retryable("ReconciliationFailed", str(error), retry_s=obj.spec.retry_interval_s) from error
         finally:
             self._world.follower.settle(obj.key)
+            self._save(obj, run)
 
     async def delete(self, obj: Kustomization, run: Run) -> None:
         """Delete what `spec.deletionPolicy` says, before the finalizer goes (behaviour-kustomize.md 9)."""
@@ -143,6 +146,39 @@ class KustomizationReconciler:
         if pruned.failures:
             run.event(Event("Warning", "PruneFailed", "pruning for deleted resource failed"))
             raise Retryable("PruneFailed", "delete failed, errors: " + " ".join(pruned.failures), events=())
+
+    # --- across restarts ---
+
+    def recall(self, raw: RawObject, saved: Saved) -> None:
+        """Take over what a checkpoint says of a Kustomization; the watch confirms it or not."""
+        meta = raw["metadata"]
+        key = Key(KUSTOMIZATION.kind, meta.get("namespace", ""), meta["name"])
+        for one in saved.objects:
+            self._world.memory.remember(key, one.id, one.applied)
+        self._world.preparer.recall(key, saved.recipe)
+        if saved.settled:
+            self._finished[key] = Finished(
+                saved.uid, saved.generation, saved.recipe.artifact_digest, saved.revision
+            )
+
+    def _save(self, obj: Kustomization, run: Run) -> None:
+        """Write the checkpoint, if there is something to remember and the last one was discarded."""
+        recipe = self._world.preparer.saved(obj.key)
+        if recipe is None or self._world.checkpoints.has(run.uid):
+            return
+        finished = self._finished.get(obj.key)
+        applied = self._world.memory.holding(obj.key).applied
+        saved = Saved(
+            format=FORMAT,
+            cluster=self._world.checkpoints.cluster,
+            uid=run.uid,
+            generation=run.generation,
+            revision=finished.revision if finished else "",
+            settled=finished is not None,
+            recipe=recipe,
+            objects=tuple(SavedObject.of(id_, one) for id_, one in applied.items()),
+        )
+        self._world.checkpoints.save(saved)
 
     # --- one run ---
 
@@ -171,6 +207,8 @@ class KustomizationReconciler:
             ),
             custom_kinds=self._world.settings.custom_apply_stage_kinds,
         )
+        if plan.stages or plan.prune:
+            self._world.checkpoints.discard(run.uid)
         if plan.record is not None:
             await run.patch_status({"inventory": inventory.status_of(plan.record)})
         bodies = await self._bodies(obj, artifact, plan)

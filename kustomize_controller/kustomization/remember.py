@@ -77,6 +77,11 @@ class Memory:
     def owner_of(self, id: ObjectId) -> Key | None:  # noqa: A002  # the field's name
         return self._owners.get(id)
 
+    def seen_version(self, owner: Key, id: ObjectId) -> int:  # noqa: A002
+        """The resourceVersion at which an object was applied; 0 if that is not remembered."""
+        one = self.holding(owner).applied.get(id)
+        return one.seen_version if one is not None else 0
+
     def owned(self, group: str, kind: str) -> Iterator[tuple[ObjectId, Key]]:
         """Every remembered object of a kind."""
         return ((id_, key) for id_, key in self._owners.items() if id_.kind == kind and id_.group == group)

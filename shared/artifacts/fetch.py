@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from shared.artifacts.digest import Digester, DigestError, digester_for
 
@@ -60,7 +60,7 @@ async def fetch(session: aiohttp.ClientSession, download: Download, into: Path) 
     attempts = AsyncRetrying(
         retry=retry_if_exception_type(_Passing),
         stop=stop_after_attempt(download.attempts),
-        wait=wait_exponential_jitter(initial=0.2, max=download.wait_max_s),
+        wait=wait_exponential(multiplier=0.1, max=download.wait_max_s) + wait_random(0, 0.1),
         reraise=True,
     )
     try:

@@ -33,14 +33,19 @@ class RefSpec:
         """Whether Flux lists the remote before it clones, which shows in the words of a failure."""
         return bool(self.name) or not (self.commit or (self.semver and not self.tag))
 
+    def history(self) -> tuple[str, ...]:
+        """Prefixes of the references that a pinned commit must be reachable from."""
+        if self.name or self.branch:
+            return self.prefixes()
+        return ("refs/heads/", "refs/tags/")
+
     def prefixes(self) -> tuple[str, ...]:
         """Reference name prefixes that a listing must cover for `resolve`."""
-        if self.commit:
-            if self.name:
-                return (_unpeeled(self.name),)
-            return (f"refs/heads/{self.branch}",) if self.branch else ("refs/heads/", "refs/tags/")
         if self.name:
             return (_unpeeled(self.name),)
+        if self.commit:
+            # The answer is known; the listing only shows that the repository can be read.
+            return (f"refs/heads/{self.branch}",) if self.branch else ("HEAD",)
         if self.tag:
             return (f"refs/tags/{self.tag}",)
         if self.semver:

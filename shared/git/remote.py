@@ -116,15 +116,15 @@ class Remote:
         in one
         place: without the look at the history, a pinned commit could come from a stranger's fork.
         """
-        tips = sorted(set(self.list(want.prefixes()).refs.values()))
+        tips = sorted(set(self.list(want.history()).refs.values()))
         if not tips:
             raise EmptyRepository("unable to clone: remote repository is empty: push a commit to it")
         if wanted.commit in tips:
-            self._receive([wanted.commit], into, depth=1, refs=want.prefixes())
+            self._receive([wanted.commit], into, depth=1, refs=want.history())
             return
         # The whole history: that a commit is reachable cannot be known with less.
         into.discard()
-        self._receive(tips, into, depth=None, refs=want.prefixes())
+        self._receive(tips, into, depth=None, refs=want.history())
         if wanted.commit not in into or not tree.reaches(into, tips, wanted.commit):
             raise RefMissing(
                 f"unable to resolve commit object for '{wanted.commit}': object not found; "

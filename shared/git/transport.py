@@ -49,6 +49,7 @@ class SmartHttp(AbstractHttpGitClient):
         """
         super().__init__(target.url)
         self._origin = _origin(target.url)
+        self._redirected_to: set[tuple[str, str, int]] = set()
         self._has_secret = target.credentials.secret
         self._authorization = _authorization(target.credentials.who)
         self.received_bytes = 0  # of response bodies
@@ -92,9 +93,10 @@ class SmartHttp(AbstractHttpGitClient):
             "Accept-Encoding": "identity",
             "Pragma": "no-cache",
         } | headers
-        if _origin(url) == self._origin:
+        origin = _origin(url)
+        if origin == self._origin:
             sent |= self._authorization
-        elif self._has_secret:
+        elif origin not in self._redirected_to:  # a protocol answer may name URLs too
             raise RemoteError(f"refused to go to '{shown(url)}', another origin than spec.url")
         try:
             return self._pool.request(
@@ -119,6 +121,7 @@ class SmartHttp(AbstractHttpGitClient):
             raise RemoteError(
                 f"refused the redirect from '{shown(before)}' to '{shown(after)}'; correct spec.url"
             )
+        self._redirected_to.add(origin)
         return after
 
     def _check_content(self, url: str, response: Any) -> None:

@@ -32,8 +32,8 @@ BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 class Sink(Protocol):
     """What a reflector feeds. Calls come from one task, in order, and must not block."""
 
-    def replace(self, items: list[ObjectMeta]) -> None:
-        """All objects that exist now; what is not among them is gone."""
+    def replace(self, items: list[ObjectMeta], version: int) -> None:
+        """All objects that exist at the resourceVersion `version`; what is not among them is gone."""
 
     def changed(self, meta: ObjectMeta) -> None:
         """The object was created or changed, or entered the selection."""
@@ -102,7 +102,8 @@ class Reflector:
         listed = await apply.list_metadata(
             self._client, self._resource, self._namespace, identity=None, label_selector=self._selector
         )
-        self._sink.replace(listed.items)
+        version = int(listed.resource_version) if listed.resource_version.isdigit() else 0
+        self._sink.replace(listed.items, version)
         self.synced.set()
         return listed.resource_version
 

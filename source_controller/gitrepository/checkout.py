@@ -16,6 +16,8 @@ MEMORY_LIMIT_BYTES = 768 << 20
 # The child's environment is otherwise empty: where the authorities of TLS lie is the operator's to say.
 _INHERITED = ("SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "PATH")
 
+_OURS = ("Internal", "BadRequest")  # reasons of the protocol, not of the contract: a mistake of ours
+
 Answer = TypeVar("Answer")
 
 
@@ -53,6 +55,8 @@ class Checkout:
         try:
             raw = await self._pool.call(op, msgspec.to_builtins(order), timeout_s=timeout_s)
         except ChildError as error:
+            if error.reason in _OURS:
+                raise CheckoutFailed("GitOperationFailed", CHECKOUT + error.message) from error
             raise CheckoutFailed(error.reason, error.message) from error
         except ChildTimeout as error:
             told = f"{CHECKOUT}not done within spec.timeout ({timeout_s:g}s); the server is slow, or raise it"

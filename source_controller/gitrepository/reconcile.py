@@ -95,6 +95,8 @@ class GitRepositoryReconciler:
         if obj.status.observed_generation not in (obj.metadata.generation, -1):
             before, now = obj.status.observed_generation, obj.metadata.generation
             run.progress(f"processing object: new generation {before} -> {now}")
+        if obj.status.artifact is None:
+            run.progress("building artifact")
         where = await self._where(obj, run)
         seen, resolved = await self._observe(obj, where, run)
         plan = decide(seen)

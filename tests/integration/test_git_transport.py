@@ -2,18 +2,21 @@
 
 import random
 import socket
+import ssl
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lab.certs import Authority
 from lab.gitserver import Answer, Basic, Bearer, GitServer
 from lab.worktree import Worktree
 from shared.git import tree
 from shared.git.auth import Basic as BasicCredentials
 from shared.git.auth import Credentials, Target, target
 from shared.git.errors import (
+    AuthError,
     BranchOrTagMissing,
     Denied,
     EmptyRepository,
@@ -100,6 +103,17 @@ def test_a_steady_state_costs_one_small_listing(
         there.resolve(MAIN)
     assert [request.method for request in git_server.requests(name)] == ["GET", "POST"]
     assert sent_bytes(git_server, name) < 1_000, "50 tags that nobody asked for are not listed"
+
+
+def test_a_crowded_cache_starts_over(
+    git_server: GitServer, name: str, worktree: Worktree, objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.git.objects._PACKS_MAX", 2)
+    for n in range(3):
+        git_server.forget_requests()
+        worktree.publish({"new.yaml": content(n)}, f"change {n}")
+        assert fetch(git_server, name, MAIN, objects).commit.subject == f"change {n}"
+    assert sent_bytes(git_server, name) > 200_000, "everything came again"
 
 
 def test_a_forced_push_is_followed(
@@ -376,6 +390,33 @@ def test_credentials_do_not_follow_a_redirect(git_server: GitServer, name: str) 
         assert canary.requests(name) == []
         with remote(git_server, name) as there:  # nothing to steal: followed
             assert there.resolve(MAIN)
+
+
+def test_a_private_authority_and_a_client_certificate(name: str, tmp_path: Path) -> None:
+    authority = Authority("private")
+    pair = authority.issue_server("git", ["127.0.0.1"])
+    (tmp_path / "server.pem").write_bytes(pair.public_pem + pair.private_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    context.load_verify_locations(cadata=authority.certificate_pem.decode())
+    context.verify_mode = ssl.CERT_REQUIRED
+    client = authority.issue_client("flux")
+    data = {"ca.crt": authority.certificate_pem, "tls.crt": client.public_pem, "tls.key": client.private_pem}
+    with GitServer(tls=context) as server:
+        server.create(name).publish({"a": b"x"})
+        with Remote(target(server.url(name), data), timeout_s=5) as there:
+            assert there.resolve(MAIN)
+        with (
+            Remote(target(server.url(name), None), timeout_s=5) as there,
+            pytest.raises(Unreachable) as raised,
+        ):
+            there.resolve(MAIN)
+    assert "a private authority goes into the secret as 'ca.crt'" in str(raised.value)
+
+
+def test_certificates_that_do_not_parse() -> None:
+    with pytest.raises(AuthError, match="store PEM texts"):
+        Remote(target("https://127.0.0.1/x", {"ca.crt": b"no certificate"}), timeout_s=5)
 
 
 def test_proxies_of_the_environment_are_ignored(

@@ -82,7 +82,7 @@ PREFIXES = {
     "nothing": (RefSpec(), ("refs/heads/master",)),
     "a peeled name": (RefSpec(name="refs/tags/v1^{}"), ("refs/tags/v1",)),
     "a range": (RefSpec(semver="*"), ("refs/tags/",)),
-    "a commit anywhere": (RefSpec(commit=A), ("refs/heads/", "refs/tags/")),
+    "a commit anywhere": (RefSpec(commit=A), ("HEAD",)),
     "a commit on a branch": (RefSpec(commit=A, branch="x"), ("refs/heads/x",)),
 }
 

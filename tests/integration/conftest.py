@@ -1,0 +1,67 @@
+"""The main job under test: a pair of running controllers for each file, a story for each test."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from lab.controllers import Controller, SourceController
+from lab.controlplane import ControlPlane
+from lab.gitserver import GitServer
+from tests.harness.audit import Audit
+from tests.harness.canaries import Canaries
+from tests.harness.story import Story
+
+SOURCE_USER = "the-source-controller"
+KUSTOMIZE_USER = "the-kustomize-controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    source: SourceController
+    kustomize: Controller
+
+
+@pytest.fixture(scope="module")
+def controllers(request: pytest.FixtureRequest, cluster: ControlPlane, canaries: Canaries) -> Iterator[Pair]:
+    """Both controllers with default flags, each as a user of its own, so that the audit log tells them
+    apart. A module may name further flags of the kustomize controller in FLAGS."""
+    flags = getattr(request.module, "FLAGS", [])
+    admins = ["system:masters"]
+    source = SourceController(cluster.user_kubeconfig(SOURCE_USER, admins))
+    kustomize = Controller(
+        "kustomize_controller", cluster.user_kubeconfig(KUSTOMIZE_USER, admins), flags=flags
+    )
+    failed_before = request.session.testsfailed
+    try:
+        with source, kustomize:
+            yield Pair(source, kustomize)
+            for controller in (source, kustomize):
+                canaries.search(f"log of {controller.package}", controller.log.read_bytes())
+                if request.session.testsfailed > failed_before:
+                    print(controller.process.log_tail())
+    finally:
+        source.stop()
+
+
+@pytest.fixture
+def story(
+    request: pytest.FixtureRequest,
+    cluster: ControlPlane,
+    git_server: GitServer,
+    controllers: Pair,
+    namespace: str,
+) -> Iterator[Story]:
+    """A world of its own for one test. Afterwards the invariants hold in it, and all of it can be deleted."""
+    told = Story.begin(cluster, git_server, namespace, controllers.source.storage)
+    failed_before = request.session.testsfailed
+    yield told
+    if request.session.testsfailed > failed_before:
+        told.remove()  # the test itself tells what is wrong
+    else:
+        told.end()
+
+
+@pytest.fixture
+def audit(cluster: ControlPlane) -> Audit:
+    return Audit(cluster)

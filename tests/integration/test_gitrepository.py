@@ -1,0 +1,288 @@
+"""The source controller with a real API server and a real Git server: what users see of it."""
+
+import secrets
+import tarfile
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.controllers import SourceController
+from lab.controlplane import ControlPlane
+from lab.gitserver import Answer, Basic, GitServer
+from lab.worktree import Worktree
+from tests.harness.canaries import Canaries
+from tests.harness.invariants import check_invariants
+from tests.harness.wait import eventually
+
+Object = dict[str, Any]
+
+
+class Desk:
+    """A namespace with one GitRepository in it, seen through the API server."""
+
+    def __init__(
+        self, cluster: ControlPlane, git: GitServer, namespace: str, controller: SourceController
+    ) -> None:
+        self.client = cluster.client
+        self.git = git
+        self.namespace = namespace
+        self.controller = controller
+        self.repository = f"{namespace}/app"
+        self.worktree: Worktree = git.create(self.repository)
+        cluster.create_namespace(namespace)
+
+    @property
+    def _path(self) -> str:
+        return f"/apis/source.toolkit.fluxcd.io/v1/namespaces/{self.namespace}/gitrepositories/app"
+
+    def apply(self, **spec: object) -> None:
+        body = {
+            "apiVersion": "source.toolkit.fluxcd.io/v1",
+            "kind": "GitRepository",
+            "metadata": {"name": "app", "namespace": self.namespace},
+            "spec": {
+                "url": self.git.url(self.repository),
+                "interval": "1h",
+                "timeout": "10s",
+                "ref": {"branch": "main"},
+                **spec,
+            },
+        }
+        self.client.apply(self._path, body)
+
+    def read(self) -> Object:
+        return self.client.get(self._path)
+
+    def ask(self) -> str:
+        """Ask for a run; returns the value that lastHandledReconcileAt will have."""
+        value = secrets.token_hex(4)
+        self.client.merge(
+            self._path, {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": value}}}
+        )
+        return value
+
+    def ask_and_wait(self) -> Object:
+        value = self.ask()
+
+        def handled() -> Object | None:
+            found = self.read()
+            return found if found.get("status", {}).get("lastHandledReconcileAt") == value else None
+
+        found = eventually(handled, 20, "the run that was asked for ended")
+        assert found is not None
+        return found
+
+    def wait(self, reason: str) -> Object:
+        """Until Ready has this reason, for the present generation's spec."""
+
+        def there() -> Object | None:
+            found = self.read()
+            ready = condition(found, "Ready")
+            same = ready.get("observedGeneration") == found["metadata"]["generation"]
+            return found if same and ready.get("reason") == reason else None
+
+        found = eventually(there, 30, f"Ready {reason} of {self.namespace}/app: {self.read().get('status')}")
+        assert found is not None
+        return found
+
+    def events(self, reason: str) -> list[str]:
+        listed = self.client.get(f"/api/v1/namespaces/{self.namespace}/events")["items"]
+        return [event["message"] for event in listed if event["reason"] == reason]
+
+    def delete(self) -> None:
+        self.client.request("DELETE", self._path)
+
+
+def condition(found: Object, kind: str) -> Object:
+    for each in found.get("status", {}).get("conditions", []):
+        if each["type"] == kind:
+            return dict(each)
+    return {}
+
+
+def content(found: Object) -> set[str]:
+    """Names of the files in the artifact that status names."""
+    url = found["status"]["artifact"]["url"]
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=5) as answer, tarfile.open(fileobj=BytesIO(answer.read())) as tar:
+        return {member.name for member in tar if member.isfile()}
+
+
+@pytest.fixture(scope="module")
+def source(cluster: ControlPlane, canaries: Canaries) -> Iterator[SourceController]:
+    with SourceController(
+        cluster.kubeconfig, flags=["--min-retry-delay=200ms", "--max-retry-delay=1s"]
+    ) as controller:
+        yield controller
+        check_invariants(cluster.client, store=controller.storage)
+        canaries.search("log of source_controller", controller.log.read_bytes())
+
+
+@pytest.fixture
+def desk(cluster: ControlPlane, git_server: GitServer, namespace: str, source: SourceController) -> Desk:
+    return Desk(cluster, git_server, namespace, source)
+
+
+def test_a_repository_becomes_an_artifact(desk: Desk) -> None:
+    commit = desk.worktree.publish({"app.yaml": "a: 1\n", "logo.png": "x"}, "Add the app\n\nIn full.")
+    desk.apply()
+    found = desk.wait("Succeeded")
+    revision = f"main@sha1:{commit}"
+    artifact = found["status"]["artifact"]
+    assert artifact["revision"] == revision
+    assert artifact["path"] == f"gitrepository/{desk.namespace}/app/{commit}.tar.gz"
+    assert artifact["url"].endswith("/" + artifact["path"])
+    assert content(found) == {"app.yaml"}
+    for kind in ("Ready", "ArtifactInStorage"):
+        seen = condition(found, kind)
+        assert (seen["status"], seen["reason"]) == ("True", "Succeeded")
+        assert seen["message"] == f"stored artifact for revision '{revision}'"
+    assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
+    assert {each["type"] for each in found["status"]["conditions"]} == {"Ready", "ArtifactInStorage"}
+    told = eventually(lambda: desk.events("NewArtifact"), 10, "an event")
+    assert told == ["stored artifact for commit 'Add the app'"]
+
+
+def test_a_run_that_changes_nothing_writes_nothing(desk: Desk) -> None:
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.apply(interval="1s")
+    before = desk.wait("Succeeded")
+    desk.git.forget_requests()
+    eventually(lambda: len(desk.git.requests(desk.repository)) >= 6, 20, "three further runs")
+    after = desk.read()
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    assert {request.method for request in desk.git.requests(desk.repository)} == {"GET", "POST"}
+    assert all(request.sent_bytes < 1000 for request in desk.git.requests(desk.repository))
+
+
+def test_a_push_is_published_and_old_artifacts_are_collected(desk: Desk) -> None:
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.apply()
+    desk.wait("Succeeded")
+    for n in range(5):
+        commit = desk.worktree.publish({"app.yaml": f"a: {n}\n"}, f"change {n}")
+        found = desk.ask_and_wait()
+        assert found["status"]["artifact"]["revision"] == f"main@sha1:{commit}"
+    desk.ask_and_wait()
+    folder = desk.controller.storage / "gitrepository" / desk.namespace / "app"
+    assert len(list(folder.glob("*.tar.gz"))) == 3  # the current one, and two for those who are slow
+
+
+def test_a_missing_branch_keeps_the_artifact_and_says_so(desk: Desk) -> None:
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.apply()
+    before = desk.wait("Succeeded")
+    desk.apply(ref={"branch": "nope"})
+    found = desk.wait("GitOperationFailed")
+    ready = condition(found, "Ready")
+    assert ready["status"] == "False"
+    url = desk.git.url(desk.repository)
+    assert ready["message"].startswith(
+        f"failed to checkout and determine revision: unable to list remote for '{url}': "
+        'couldn\'t find remote ref "refs/heads/nope"'
+    )
+    assert condition(found, "FetchFailed")["message"] == ready["message"]
+    assert condition(found, "Reconciling")["reason"] == "ProgressingWithRetry"
+    assert condition(found, "ArtifactInStorage")["status"] == "True"
+    assert found["status"]["artifact"] == before["status"]["artifact"]
+    assert found["status"]["observedGeneration"] == before["status"]["observedGeneration"]
+    desk.apply()
+    assert condition(desk.wait("Succeeded"), "FetchFailed") == {}
+    eventually(lambda: desk.events("Succeeded"), 10, "the recovery is told")
+
+
+def test_an_outage_ends_by_itself(desk: Desk) -> None:
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.git.answer(desk.repository, Answer(status=500))
+    desk.apply()
+    assert "status code: 500" in condition(desk.wait("GitOperationFailed"), "Ready")["message"]
+    desk.git.answer(desk.repository, None)
+    desk.wait("Succeeded")
+
+
+def test_a_private_repository_needs_its_secret(desk: Desk, canaries: Canaries) -> None:
+    password = "canary-" + secrets.token_hex(16)
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.git.protect(desk.repository, Basic("user", password))
+    desk.apply(secretRef={"name": "creds"})
+    missing = condition(desk.wait("AuthenticationFailed"), "FetchFailed")["message"]
+    told = f"failed to get secret '{desk.namespace}/creds': "
+    assert missing == f'{told}{told}secrets "creds" not found'
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "creds", "namespace": desk.namespace},
+        "data": {
+            "username": b64encode(b"user").decode(),
+            "password": b64encode(password.encode()).decode(),
+        },
+    }
+    desk.client.apply(f"/api/v1/namespaces/{desk.namespace}/secrets/creds", secret)
+    desk.wait("Succeeded")
+    assert password.encode() not in desk.controller.log.read_bytes()
+
+
+def test_a_field_that_is_not_built_stalls(desk: Desk) -> None:
+    desk.apply(recurseSubmodules=True)
+    found = desk.wait("UnsupportedField")
+    assert condition(found, "Stalled")["status"] == "True"
+    assert "spec.recurseSubmodules" in condition(found, "Ready")["message"]
+    assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
+
+
+def test_a_damaged_artifact_is_built_again(desk: Desk) -> None:
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.apply()
+    before = desk.wait("Succeeded")["status"]["artifact"]
+    file: Path = desk.controller.storage / before["path"]
+    raw = file.read_bytes()
+    file.write_bytes(raw[:20] + bytes([raw[20] ^ 1]) + raw[21:])
+    after = desk.ask_and_wait()
+    assert after["status"]["artifact"] == before
+    assert content(after) == {"app.yaml"}
+    eventually(lambda: desk.events("ArtifactVerificationFailed"), 10, "a warning")
+
+
+def test_ignore_rebuilds_the_same_commit(desk: Desk) -> None:
+    desk.worktree.publish({"app.yaml": "a: 1\n", "docs/a.md": "x"})
+    desk.apply()
+    before = desk.wait("Succeeded")
+    desk.apply(ignore="/docs\n")
+    after = desk.wait("Succeeded")
+    assert after["status"]["observedIgnore"] == "/docs\n"
+    assert after["status"]["artifact"]["revision"] == before["status"]["artifact"]["revision"]
+    assert content(after) == {"app.yaml"}
+    desk.apply()
+    assert "observedIgnore" not in desk.wait("Succeeded")["status"]
+
+
+def test_links_that_are_left_out_are_named(desk: Desk) -> None:
+    (desk.worktree.path / "passwd").symlink_to("/etc/passwd")
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.apply()
+    assert content(desk.wait("Succeeded")) == {"app.yaml"}
+    told = eventually(lambda: desk.events("LeftOut"), 10, "an event")
+    assert "'passwd' (symbolic link)" in told[0]
+
+
+def test_deleting_removes_everything(desk: Desk) -> None:
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.apply()
+    desk.wait("Succeeded")
+    folder = desk.controller.storage / "gitrepository" / desk.namespace / "app"
+    assert folder.exists()
+    desk.delete()
+    eventually(lambda: not folder.exists(), 10, "the artifacts are gone")
+    eventually(lambda: desk.client.find(desk._path) is None, 10, "the object is gone")
+
+
+def test_a_hung_server_is_given_up_at_the_timeout(desk: Desk) -> None:
+    desk.git.answer(desk.repository, Answer(delay_s=5))
+    desk.apply(timeout="1s")
+    message = condition(desk.wait("GitOperationFailed"), "Ready")["message"]
+    assert message.startswith("failed to checkout and determine revision: ")
