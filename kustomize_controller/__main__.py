@@ -64,7 +64,9 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
             contact=Contact(setting.client),
             checkpoints=checkpoints,
             lookup=waker.lookup,
+            of_source=waker.of_source,
             enqueue=waker.enqueue,
+            tell=waker.tell,
         )
     )
     controller = Controller(

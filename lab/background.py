@@ -75,7 +75,6 @@ def end(environ: Mapping[str, str] = os.environ) -> Running | None:
     file = state_file(environ)
     running = find(file)
     if running is None:
-        file.unlink(missing_ok=True)
         return None
     try:
         holder = os.pidfd_open(running.pid)
@@ -93,7 +92,6 @@ def end(environ: Mapping[str, str] = os.environ) -> Running | None:
             shutil.rmtree(running.folder, ignore_errors=True)
     finally:
         os.close(holder)
-    file.unlink(missing_ok=True)
     return running
 
 

@@ -37,10 +37,10 @@ def main() -> int:
     failed = False
     try:
         hold.write(Running(pid=os.getpid(), folder=folder, place=None))
-        for phase in stack.phases()[:-1]:
+        *first, last = stack.phases()
+        for phase in first:
             phase.run()
             _say(done=phase.title)
-        last = stack.phases()[-1]
         last.run()
         hold.write(Running(pid=os.getpid(), folder=folder, place=stack.place))
         _say(done=last.title)

@@ -86,6 +86,7 @@ class Stack:
 
     @property
     def processes(self) -> list[Process]:
+        """All that was started, once all was."""
         return [*self._cluster.processes.values(), *(controller.process for controller in self._controllers)]
 
     def phases(self) -> tuple[Phase, ...]:
@@ -121,13 +122,18 @@ class Stack:
     def _start_controllers(self) -> None:
         """Start both at once, for each takes a second to load."""
         kubeconfig = self._cluster.kubeconfig
-        for controller, package in ((SourceController, "source_controller"), (_kustomize, "kustomize_controller")):
-            folder = self._subfolder(package)
-            # Whatever they put down for a while goes with the folder, also after a kill.
-            made = controller(kubeconfig, folder=folder, environment={"TMPDIR": str(folder)})
-            self._controllers.append(made.start(ready=False))
-        for made in self._controllers:
-            made.await_ready()
+        sources, builds = self._subfolder("source_controller"), self._subfolder("kustomize_controller")
+        # Whatever they put down for a while goes with the folder, also after a kill.
+        self._controllers = [
+            SourceController(kubeconfig, folder=sources, environment={"TMPDIR": str(sources)}),
+            Controller(
+                "kustomize_controller", kubeconfig, folder=builds, environment={"TMPDIR": str(builds)}
+            ),
+        ]
+        for controller in self._controllers:
+            controller.start(ready=False)
+        for controller in self._controllers:
+            controller.await_ready()
 
     def _subfolder(self, name: str) -> Path:
         folder = self.folder / name
@@ -141,10 +147,6 @@ PHASES = (
     ("Git server", "git's own, over HTTP, with an empty repository"),
     ("Controllers", "source_controller and kustomize_controller"),
 )
-
-
-def _kustomize(kubeconfig: Path, *, folder: Path, environment: dict[str, str]) -> Controller:
-    return Controller("kustomize_controller", kubeconfig, folder=folder, environment=environment)
 
 
 def _definitions() -> list[dict[str, Any]]:

@@ -81,8 +81,8 @@ class Hold:
             "gitUrl": place.git_url if place else "",
         }
         text = json.dumps(said).encode()
-        os.pwrite(self._descriptor, text, 0)  # longer each time, so a reader never sees the rest of an old one
-        os.ftruncate(self._descriptor, len(text))
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text, 0)
 
 
 def _parse(text: bytes) -> Running | None:

@@ -39,7 +39,7 @@ def main() -> int:
         background.stop()
         _say("Stopped; nothing is left running." if isinstance(error, KeyboardInterrupt) else str(error))
         return 130 if isinstance(error, KeyboardInterrupt) else 1
-    _say("It runs until `./run down`. Point your shell at it, or start over with: eval \"$(./run up)\"")
+    _say('It runs until `./run down`. Point your shell at it, or start over with: eval "$(./run up)"')
     print("\n".join(lines))
     return 0
 

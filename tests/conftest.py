@@ -26,6 +26,15 @@ _SPOKEN = (  # where people and other systems read what we write
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--sweep",
+        choices=("some", "all"),
+        default="some",
+        help="tests/faults: sweep every point of every story, or (default) the usual selection",
+    )
+
+
 @pytest.fixture(scope="session")
 def tools() -> Tools:
     return Tools.from_environment()

@@ -12,9 +12,10 @@ orphans nothing.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kustomize_controller.kustomization.stages import Stage, apply_order, stage_of
+from shared.api.meta import Key
 from shared.api.objects import ObjectId
 
 GUARD_FROM = 10  # a prune of more than half is held when the inventory has more objects than this
@@ -58,6 +59,7 @@ class Observed:
         inventory: of the status, in its order.
         everything: apply every object, whether known to be right or not (a run that a person asked for).
         prune: `spec.prune`.
+        taken: objects of the build that another Kustomization applied and keeps.
         released: the revision for which a held prune was released, or "".
         revision: of the artifact that was built.
     """
@@ -70,6 +72,7 @@ class Observed:
     prune: bool
     released: str
     revision: str
+    taken: Mapping[ObjectId, Key] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +106,11 @@ class Plan:
 
 
 def decide(seen: Observed, *, custom_kinds: Collection[str] = ()) -> Plan:
-    ordered = apply_order(seen.desired, custom_kinds)
+    ordered = apply_order((one for one in seen.desired if one.id not in seen.taken), custom_kinds)
     to_apply = [one for one in ordered if not one.left_alone and why_apply(one, seen)]
     stages = _by_stage(to_apply, custom_kinds)
     new = tuple(one.entry for one in ordered)
-    stale = what_left(seen.inventory, new)
+    stale = tuple(entry for entry in what_left(seen.inventory, new) if entry.id not in seen.taken)
     held = guard(stale, seen) if seen.prune else None
     leaving = stale if seen.prune else ()
     return Plan(
@@ -167,4 +170,4 @@ def _record(inventory: tuple[Entry, ...], new: tuple[Entry, ...]) -> tuple[Entry
     known = {entry.id for entry in inventory}
     if all(entry.id in known for entry in new):
         return None
-    return new + what_left(inventory, new)
+    return new + what_left(inventory, new)  # those that another one took included: it costs no write now

@@ -8,7 +8,7 @@ gone.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -141,6 +141,14 @@ class Preparer:
         self._recipes[key] = _Recipe(
             saved.spec_digest, saved.artifact_digest, None, saved.inputs, saved.key, prepared
         )
+
+    def wants(self, key: Key, artifact: Artifact) -> Collection[ObjectId]:
+        """The objects of the last build, if it was of this artifact; else nothing is known, and so nothing
+        wanted."""
+        recipe = self._recipes.get(key)
+        if recipe is None or recipe.artifact_digest != artifact.digest:
+            return ()
+        return {one.id for one in recipe.prepared.desired}
 
     def forget(self, key: Key) -> None:
         self._recipes.pop(key, None)

@@ -6,7 +6,7 @@ gone, not when its deletion was asked for: a finalizer may hold it. A kind that 
 (any more) is no proof of anything.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from kustomize_controller.kustomization.apply import Change
@@ -29,7 +29,7 @@ class Pruned:
 
     Attributes:
         gone: ids that leave the inventory: deleted, absent, or let go.
-        leaving: ids whose deletion is under way.
+        leaving: ids whose deletion is under way, or that wait for their new owner.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -47,6 +47,7 @@ class Pruner:
     memory: Memory
     owner: Key
     identity: Identity | None
+    spared: Collection[ObjectId] = ()  # another Kustomization is about to take these: they are not deleted
     may_go_on: Callable[[], bool]  # asked before each delete: we still lead, and the plan is not outdated
 
     async def run(self, entries: Iterable[Entry]) -> Pruned:
@@ -81,6 +82,9 @@ class Pruner:
         if not self._is_ours(live) or _keeps_itself(live):
             result.changes.append(Change(id_.subject, "skipped"))
             self._let_go(id_, result)
+            return
+        if id_ in self.spared:
+            result.leaving.add(id_)
             return
         if live.deletion_timestamp is None:
             await kube_apply.delete(

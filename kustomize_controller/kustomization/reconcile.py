@@ -12,23 +12,24 @@ writes status and no object. Finalizer, suspend, retries and the status patch ar
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from kustomize_controller.kustomization import depend, history, inventory
-from kustomize_controller.kustomization.apply import Applier, Change, Result
+from kustomize_controller.kustomization import depend, inventory, report
+from kustomize_controller.kustomization.apply import Applier, Change
 from kustomize_controller.kustomization.build import BuildError, BuiltObject, PathNotFound
 from kustomize_controller.kustomization.checkpoint import FORMAT, Checkpoints, Saved, SavedObject
 from kustomize_controller.kustomization.contact import Contact
 from kustomize_controller.kustomization.decide import Entry, Observed, Plan, decide
 from kustomize_controller.kustomization.drift import Follower
 from kustomize_controller.kustomization.names import ALLOW_PRUNE, STATUS_MANAGER
+from kustomize_controller.kustomization.neighbours import Neighbours
 from kustomize_controller.kustomization.prepare import Prepared, Preparer
 from kustomize_controller.kustomization.prune import Pruned, Pruner
 from kustomize_controller.kustomization.refuse import refuse
-from kustomize_controller.kustomization.remember import Memory
+from kustomize_controller.kustomization.remember import Drift, Memory
+from kustomize_controller.kustomization.report import Report
 from kustomize_controller.settings import Settings
 from kustomize_controller.sources import Sources
 from kustomize_controller.unpack import UnpackFailed
@@ -47,10 +48,7 @@ from shared.runtime.outcome import Event, Outcome, ReconcileError, Retryable, St
 from shared.runtime.queue import Priority
 from shared.runtime.run import Run
 
-REVISION = "kustomize.toolkit.fluxcd.io/revision"
-ORIGIN_REVISION = "kustomize.toolkit.fluxcd.io/originRevision"
-COMMIT_STATUS = "kustomize.toolkit.fluxcd.io/commit_status"
-_ORIGIN = "org.opencontainers.image.revision"
+LEAVING_S = 5.0  # safety net: the watch tells when a deleted object is gone, or its new owner has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,9 @@ class World:
     contact: Contact
     checkpoints: Checkpoints
     lookup: Callable[[Key], RawObject | None]  # Kustomizations as last seen
+    of_source: Callable[[Key], Iterable[Key]]  # Kustomizations that refer to a source
     enqueue: Callable[[Key, str, Priority], None]
+    tell: Callable[[Key, Event], None]  # an event about another Kustomization
 
 
 class KustomizationReconciler:
@@ -92,6 +92,13 @@ class KustomizationReconciler:
         self._world = world
         self._finished: dict[Key, Finished] = {}
         self._dependents: dict[Key, set[Key]] = {}
+        self._neighbours = Neighbours(
+            preparer=world.preparer,
+            memory=world.memory,
+            lookup=self._as_kustomization,
+            of_source=world.of_source,
+            artifact_of=lambda obj: world.sources[obj.source.kind].artifact(obj.source),
+        )
 
     # --- what the runtime asks ---
 
@@ -142,7 +149,7 @@ class KustomizationReconciler:
             return
         pruned = await self._pruner(obj, lambda: True).run(reversed(entries))
         if pruned.changes:
-            run.event(Event("Normal", "ReconciliationSucceeded", _lines(pruned.changes)))
+            run.event(Event("Normal", "ReconciliationSucceeded", report.lines(pruned.changes)))
         if pruned.failures:
             run.event(Event("Warning", "PruneFailed", "pruning for deleted resource failed"))
             raise Retryable("PruneFailed", "delete failed, errors: " + " ".join(pruned.failures), events=())
@@ -188,44 +195,75 @@ class KustomizationReconciler:
         self._check_dependencies(obj, artifact)
         drifts = self._world.follower.due(obj.key)
         if self._is_settled(obj, artifact, run) and not drifts:
-            return Outcome(ready=_applied(artifact))
+            return Outcome(ready=report.applied(artifact))
         within = f"for revision {artifact.revision} with a timeout of {go_duration(obj.spec.timeout_s)}"
         run.progress(f"Fetching manifests {within}")
         prepared = await self._prepare(obj, artifact, lambda: run.progress(f"Building manifests {within}"))
         run.progress(f"Detecting drift {within}")
-        before = self._inventory(obj)
-        plan = decide(
-            Observed(
-                desired=prepared.desired,
-                applied=self._world.memory.digests(obj.key),
-                drifted=frozenset(drifts),
-                inventory=before,
-                everything=run.requested,
-                prune=obj.spec.prune,
-                released=obj.metadata.annotations.get(ALLOW_PRUNE, ""),
-                revision=artifact.revision,
-            ),
-            custom_kinds=self._world.settings.custom_apply_stage_kinds,
+        seen = self._observe(obj, artifact, prepared, drifts, run)
+        plan = decide(seen, custom_kinds=self._world.settings.custom_apply_stage_kinds)
+        said = Report(obj, artifact, prepared, began)
+        is_settled = await self._do(obj, artifact, plan, run, drifts=drifts, said=said)
+        if seen.taken:
+            self._tell_holders(obj, seen.taken)
+            raise said.failure("ReconciliationFailed", report.conflicts(seen.taken))
+        if plan.held is not None:
+            raise said.held(plan, plan.held)
+        if is_settled:
+            self._finished[obj.key] = Finished(run.uid, run.generation, artifact.digest, artifact.revision)
+        return said.success(requested=run.requested, requeue_s=None if is_settled else LEAVING_S)
+
+    def _observe(
+        self,
+        obj: Kustomization,
+        artifact: Artifact,
+        prepared: Prepared,
+        drifts: Mapping[ObjectId, Drift],
+        run: Run,
+    ) -> Observed:
+        memory = self._world.memory
+        return Observed(
+            desired=prepared.desired,
+            applied=memory.digests(obj.key),
+            drifted=frozenset(drifts),
+            inventory=self._inventory(obj),
+            everything=run.requested,
+            prune=obj.spec.prune,
+            released=obj.metadata.annotations.get(ALLOW_PRUNE, ""),
+            revision=artifact.revision,
+            taken=self._neighbours.holders(obj.key, [one.id for one in prepared.desired]),
         )
+
+    async def _do(
+        self,
+        obj: Kustomization,
+        artifact: Artifact,
+        plan: Plan,
+        run: Run,
+        *,
+        drifts: Mapping[ObjectId, Drift],
+        said: Report,
+    ) -> bool:
+        """Carry out `plan`; whether nothing is left to be done.
+
+        Raises:
+            Retryable: something was refused; what was accepted is applied and remembered.
+        """
         if plan.stages or plan.prune:
             self._world.checkpoints.discard(run.uid)
         if plan.record is not None:
             await run.patch_status({"inventory": inventory.status_of(plan.record)})
-        bodies = await self._bodies(obj, artifact, plan)
-        result = await self._applier(obj, bodies, run).run(plan)
-        self._tell_changes(run, result.changes, artifact)
-        said = _Report(obj, artifact, prepared, time.monotonic() - began)
-        if result.failures:
-            raise said.failure("ReconciliationFailed", _refusals(result), obj.spec.retry_interval_s)
+        if plan.stages:
+            bodies = await self._world.preparer.bodies(obj, artifact)
+            result = await self._applier(obj, bodies, drifts, run).run(plan)
+            self._tell_changes(run, result.changes, artifact)
+            if result.failures:
+                raise said.failure("ReconciliationFailed", report.refusals(result))
         pruned = await self._prune(obj, plan, run, artifact)
-        left = tuple(entry for entry in plan.keep if entry.id not in pruned.gone)
-        said.inventory = left
+        said.inventory = tuple(entry for entry in plan.keep if entry.id not in pruned.gone)
         if pruned.failures:
-            text = "delete failed, errors: " + " ".join(pruned.failures)
-            raise said.failure("PruneFailed", text, obj.spec.retry_interval_s)
-        if plan.held is not None:
-            raise said.held(plan)
-        return self._succeed(obj, artifact, run, said, is_settled=not pruned.leaving)
+            raise said.failure("PruneFailed", "delete failed, errors: " + " ".join(pruned.failures))
+        return not pruned.leaving
 
     def _observe_source(self, obj: Kustomization) -> Artifact:
         key = obj.source
@@ -257,7 +295,7 @@ class KustomizationReconciler:
             self._dependents.setdefault(key, set()).add(obj.key)
         wait = go_duration(self._world.settings.requeue_dependency_s)
         told = f"Dependencies do not meet ready condition, retrying in {wait}"
-        event = Event("Normal", "DependencyNotReady", told, {REVISION: artifact.revision})
+        event = Event("Normal", "DependencyNotReady", told, report.metadata(artifact))
         raise Waiting("DependencyNotReady", missing.message, on=missing.on, events=(event,))
 
     def _as_kustomization(self, key: Key) -> Kustomization | None:
@@ -292,13 +330,6 @@ class KustomizationReconciler:
             attempted = {"lastAttemptedRevision": artifact.revision}
             raise Retryable(error.reason, error.message, status=attempted, retry_s=retry_s) from error
 
-    async def _bodies(
-        self, obj: Kustomization, artifact: Artifact, plan: Plan
-    ) -> Mapping[ObjectId, BuiltObject]:
-        if not plan.stages:
-            return {}
-        return await self._world.preparer.bodies(obj, artifact)
-
     def _inventory(self, obj: Kustomization) -> tuple[Entry, ...]:
         try:
             return inventory.entries_of(obj.status.inventory)
@@ -309,7 +340,13 @@ class KustomizationReconciler:
         account = obj.spec.service_account_name or self._world.settings.default_service_account
         return Identity.service_account(obj.metadata.namespace, account) if account else None
 
-    def _applier(self, obj: Kustomization, bodies: Mapping[ObjectId, BuiltObject], run: Run) -> Applier:
+    def _applier(
+        self,
+        obj: Kustomization,
+        bodies: Mapping[ObjectId, BuiltObject],
+        drifts: Mapping[ObjectId, Drift],
+        run: Run,
+    ) -> Applier:
         world = self._world
         return Applier(
             client=world.client,
@@ -320,120 +357,49 @@ class KustomizationReconciler:
             owner=obj.key,
             identity=self._identity(obj),
             bodies=bodies,
-            drifts=world.follower.due(obj.key),
+            drifts=drifts,
             concurrent=world.settings.concurrent_ssa,
             is_current=run.is_current,
         )
 
-    def _pruner(self, obj: Kustomization, may_go_on: Callable[[], bool]) -> Pruner:
+    def _pruner(
+        self, obj: Kustomization, may_go_on: Callable[[], bool], spared: Collection[ObjectId] = ()
+    ) -> Pruner:
         return Pruner(
             client=self._world.client,
             discovery=self._world.discovery,
             memory=self._world.memory,
             owner=obj.key,
             identity=self._identity(obj),
+            spared=spared,
             may_go_on=may_go_on,
         )
 
     async def _prune(self, obj: Kustomization, plan: Plan, run: Run, artifact: Artifact) -> Pruned:
         if not plan.prune:
             return Pruned()
-        pruned = await self._pruner(obj, run.is_current).run(plan.prune)
+        takers = await self._neighbours.takers(obj, artifact, {entry.id for entry in plan.prune})
+        for key in takers.values():
+            self._dependents.setdefault(key, set()).add(obj.key)
+        pruned = await self._pruner(obj, run.is_current, takers).run(plan.prune)
         self._tell_changes(run, pruned.changes, artifact)
         return pruned
 
     def _tell_changes(self, run: Run, changes: list[Change], artifact: Artifact) -> None:
         worth_telling = [change for change in changes if change.action != "skipped" or len(changes) > 1]
         if worth_telling:
-            run.event(Event("Normal", "Progressing", _lines(worth_telling), _metadata(artifact)))
+            run.event(Event("Normal", "Progressing", report.lines(worth_telling), report.metadata(artifact)))
             run.log.info(
                 "server-side apply completed",
                 revision=artifact.revision,
                 output={change.subject: str(change) for change in worth_telling},
             )
 
-    def _succeed(
-        self, obj: Kustomization, artifact: Artifact, run: Run, said: "_Report", *, is_settled: bool
-    ) -> Outcome:
-        if is_settled:
-            self._finished[obj.key] = Finished(run.uid, run.generation, artifact.digest, artifact.revision)
-        is_new = run.requested or obj.status.last_applied_revision != artifact.revision
-        is_new = is_new or obj.status.observed_generation != obj.metadata.generation
-        ready = obj.status.condition("Ready")
-        is_new = is_new or ready is None or ready.status != "True"
-        if not is_new:  # a repair: the change log told of it
-            return Outcome(ready=_applied(artifact), status=said.fields())
-        told = f"Reconciliation finished in {go_duration(round(said.duration_s, 3))}"
-        told += f", next run in {go_duration(obj.spec.interval_s)}"
-        metadata = _metadata(artifact) | {COMMIT_STATUS: "update"}
-        return Outcome(
-            ready=_applied(artifact),
-            drop=("Healthy",),
-            status=said.fields() | said.history("ReconciliationSucceeded"),
-            events=(Event("Normal", "ReconciliationSucceeded", told, metadata),),
-        )
-
-
-class _Report:
-    """The status fields of one run."""
-
-    def __init__(self, obj: Kustomization, artifact: Artifact, prepared: Prepared, duration_s: float) -> None:
-        self._obj = obj
-        self._artifact = artifact
-        self._prepared = prepared
-        self.duration_s = duration_s
-        self.inventory: tuple[Entry, ...] | None = None
-
-    def fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = {
-            "lastAttemptedRevision": self._artifact.revision,
-            "lastAppliedRevision": self._artifact.revision,
-            "lastAppliedOriginRevision": _origin(self._artifact) or None,
-        }
-        return fields | self._inventory()
-
-    def _inventory(self) -> dict[str, Any]:
-        return {} if self.inventory is None else {"inventory": inventory.status_of(self.inventory)}
-
-    def history(self, result: str) -> dict[str, Any]:
-        advanced = history.advance(
-            self._obj.status.history,
-            digest=self._prepared.digest,
-            result=result,
-            revision=self._artifact.revision,
-            origin_revision=_origin(self._artifact),
-            now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            duration_s=self.duration_s,
-        )
-        return {"history": advanced}
-
-    def _attempted(self, result: str) -> dict[str, Any]:
-        attempted = {"lastAttemptedRevision": self._artifact.revision}
-        last = self._obj.status.history[0] if self._obj.status.history else None
-        is_same = last is not None and (last.digest, last.last_reconciled_status) == (
-            self._prepared.digest,
-            result,
-        )
-        # The same failure again is told by nothing that moves: a retry that changes nothing writes nothing.
-        return attempted | self._inventory() | ({} if is_same else self.history(result))
-
-    def failure(self, reason: str, message: str, retry_s: float) -> Retryable:
-        event = Event("Warning", reason, message, _metadata(self._artifact))
-        return Retryable(reason, message, status=self._attempted(reason), events=(event,), retry_s=retry_s)
-
-    def held(self, plan: Plan) -> Stalled:
-        held = plan.held
-        assert held is not None  # noqa: S101  # the caller's condition
-        entries = [entry.id.subject for entry in plan.keep[-held.count :]]
-        names = ", ".join(entries[:5]) + (f" and {len(entries) - 5} more" if len(entries) > 5 else "")
-        revision = self._artifact.revision
-        message = (
-            f"{held.count} of {held.of} objects left the source and are kept until you say so: "
-            f"{held.because}. Everything else of {revision} is applied. Waiting to be deleted: {names}. "
-            f"If that is meant: kubectl annotate --overwrite -n {self._obj.metadata.namespace} "
-            f"kustomization {self._obj.metadata.name} {ALLOW_PRUNE}='{revision}'"
-        )
-        return Stalled("PruneHeld", message, status=self._attempted("PruneHeld"))
+    def _tell_holders(self, obj: Kustomization, taken: Mapping[ObjectId, Key]) -> None:
+        for owner in sorted(set(taken.values())):
+            names = [id_.subject for id_, key in taken.items() if key == owner]
+            told = f"{', '.join(sorted(names)[:5])}: also wanted by {obj.key}; remove it from one of the two"
+            self._world.tell(owner, Event("Warning", "ReconciliationFailed", told))
 
 
 def _as_dependency(raw: RawObject) -> tuple[Any, ...]:
@@ -442,26 +408,3 @@ def _as_dependency(raw: RawObject) -> tuple[Any, ...]:
     ready = [c.get("status") for c in status.get("conditions", ()) if c.get("type") == "Ready"]
     generation = raw["metadata"].get("generation")
     return (ready, status.get("lastAppliedRevision"), status.get("observedGeneration"), generation)
-
-
-def _applied(artifact: Artifact) -> tuple[str, str]:
-    return ("ReconciliationSucceeded", f"Applied revision: {artifact.revision}")
-
-
-def _origin(artifact: Artifact) -> str:
-    return (artifact.metadata or {}).get(_ORIGIN, "")
-
-
-def _metadata(artifact: Artifact) -> dict[str, str]:
-    origin = _origin(artifact)
-    return {REVISION: artifact.revision} | ({ORIGIN_REVISION: origin} if origin else {})
-
-
-def _lines(changes: list[Change]) -> str:
-    return "\n".join(str(change) for change in changes)
-
-
-def _refusals(result: Result) -> str:
-    """The failures, then what was done all the same; ends in a newline (behaviour-kustomize.md 1, step
-    16)."""
-    return "\n".join([*sorted(result.failures), *map(str, result.changes)]) + "\n"

@@ -16,6 +16,7 @@ from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
 from shared.runtime.cache import RawObject
 from shared.runtime.controller import Controller
+from shared.runtime.outcome import Event
 from shared.runtime.queue import Priority
 
 log = structlog.get_logger("runtime")
@@ -48,6 +49,9 @@ class Waker:
         if self.lookup(key) is not None:
             self.enqueue(key, "drift", Priority.CHANGE)
 
+    def tell(self, key: Key, event: Event) -> None:
+        self._connected.tell(key, event)
+
     def source_changed(self, source: Key) -> None:
         """The artifact of a source is another one, or the source came or went."""
         task = asyncio.create_task(self._wake_consumers(source), name=f"consumers of {source}")
@@ -57,7 +61,7 @@ class Waker:
     async def _wake_consumers(self, source: Key) -> None:
         artifact = self._sources[source.kind].artifact(source)
         reason = f"{source} changed"
-        for key in self._consumers(source):
+        for key in self.of_source(source):
             changes = True
             if artifact is not None:
                 try:
@@ -69,7 +73,8 @@ class Waker:
             else:
                 self.enqueue(key, reason, Priority.MOVE)
 
-    def _consumers(self, source: Key) -> list[Key]:
+    def of_source(self, source: Key) -> list[Key]:
+        """The Kustomizations that refer to a source."""
         cache = self._connected.cache
         keys = cache.keys()
         return [key for key in keys if _source_of(cache.get(key)) == source]

@@ -238,12 +238,18 @@ class Child:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
+            # An end is noticed only when its pipes are read empty, and reading stops at a long line.
+            await asyncio.shield(asyncio.gather(process.wait(), _discard(process.stdout)))
             if process.stdin is not None:
                 process.stdin.close()
         if drain is not None:
             await asyncio.wait({drain}, timeout=1)
             drain.cancel()
+
+
+async def _discard(stream: asyncio.StreamReader | None) -> None:
+    while stream is not None and await stream.read(1 << 20):
+        pass
 
 
 class Pool:

@@ -355,6 +355,12 @@ class Controller(Generic[R]):
     async def _write(self, run: Run, finding: Finding) -> None:
         await self._writer.status(run.key, run.uid, run.generation, finding)
 
+    def tell(self, key: Key, event: Event) -> None:
+        """Record an event about an object that no run is about."""
+        raw = self.cache.get(key)
+        if raw is not None:
+            self._recorder.record(raw, event)
+
     def _tell(self, run: Run, events: tuple[Event, ...]) -> None:
         raw = self.cache.get(run.key, run.uid)
         if raw is not None:

@@ -13,6 +13,7 @@ import signal
 import ssl
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -136,10 +137,10 @@ class FaultProxy:
             reply = await _strike(exchange, [rule for rule in struck if rule.after])
             exchange.answered = reply is None
             return reply or answer.response()
-        except (_Gone, aiohttp.ClientError, OSError):  # the server hung up: so do we
+        except (_Gone, aiohttp.ClientError, OSError):  # where the server hung up, so do we
             if request.transport is not None:
                 request.transport.abort()
-            raise asyncio.CancelledError from None
+            raise asyncio.CancelledError from None  # to aiohttp: the client has left, nothing is owed
         finally:
             if exchange.ended_s is None:
                 exchange.ended_s = time.monotonic()
@@ -186,7 +187,7 @@ class FaultProxy:
 class _Answer:
     """The server's whole answer to anything but a watch."""
 
-    def __init__(self, status: int, headers: "dict[str, str]", body: bytes) -> None:
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self._status, self._headers, self._body = status, headers, body
 
     def response(self) -> web.StreamResponse:
@@ -211,7 +212,6 @@ async def _strike(exchange: Exchange, rules: list[Rule]) -> web.StreamResponse |
     return None
 
 
-def _passed_on(headers: "aiohttp.typedefs.LooseHeaders") -> dict[str, str]:
-    """Headers without those that concern one connection. The API server repeats none that we need."""
-    pairs = dict(headers).items()  # type: ignore[arg-type]
-    return {str(name): str(value) for name, value in pairs if str(name).lower() not in _OF_THE_CONNECTION}
+def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers without those that concern one connection. The API server repeats none that matters."""
+    return {name: value for name, value in headers.items() if name.lower() not in _OF_THE_CONNECTION}

@@ -1,17 +1,21 @@
 """What must hold of every object that we write, whatever happened before: small rules over a whole cluster.
 
 A rule is a function from the cluster's state to sentences, one for each violation. A new rule is one more
-function in RULES.
+function in RULES. Rules over what happened on the way are in `replay`; `check_invariants` runs both.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lab.apiclient import ApiClient, ApiRefused
+from tests.harness import replay
+from tests.harness.rendering import inventory_id
+from tests.harness.replay import Past
 
 Object = dict[str, Any]
 
@@ -38,27 +42,49 @@ class InvariantsViolated(AssertionError):
 
 
 def check_invariants(
-    client: ApiClient, *, store: Path | None = None, left: frozenset[str] = frozenset(), namespace: str = ""
+    client: ApiClient,
+    *,
+    store: Path | None = None,
+    left: frozenset[str] = frozenset(),
+    namespace: str = "",
+    kinds: frozenset[str] = frozenset(),
+    pasts: Sequence[Past] = (),
 ) -> None:
     """Read everything, and check all rules.
 
     Args:
         store: root of the source controller's store, to check that it holds what statuses name.
         left: inventory ids ("namespace_name_group_kind") that may be in no inventory.
-        namespace: look only at objects of this namespace; "" for all, cluster-scoped ones included.
+        namespace: look only at objects of this namespace and those that its Kustomizations own; "" for all.
+        kinds: look for owned objects of these kinds only, which is quicker; empty for all.
+        pasts: Kustomizations whose whole history is known: the rules I1 to I7 are checked over it.
 
     Raises:
         InvariantsViolated: lists every violation.
     """
-    state = observe(client, store=store, left=left, namespace=namespace)
+    began_s = time.monotonic()
+    state = observe(client, store=store, left=left, namespace=namespace, kinds=kinds)
     violations = [f"{rule.__name__}: {text}" for rule in RULES for text in rule(state)]
+    for past in pasts:
+        violations += replay.violations(past, state.labelled)
+        violations += replay.unrest(past, began_s)
     if violations:
         raise InvariantsViolated("\n".join(violations))
 
 
-def observe(client: ApiClient, *, store: Path | None, left: frozenset[str], namespace: str) -> State:
+def observe(
+    client: ApiClient,
+    *,
+    store: Path | None = None,
+    left: frozenset[str] = frozenset(),
+    namespace: str = "",
+    kinds: frozenset[str] = frozenset(),
+) -> State:
+    """The cluster as it is now; arguments as for `check_invariants`."""
+
     def within(item: Object) -> bool:
-        return namespace in ("", item["metadata"].get("namespace", ""))
+        owner = item["metadata"].get("labels", {}).get(_OWNER_NAMESPACE)
+        return namespace in ("", item["metadata"].get("namespace", ""), owner)
 
     ours = [
         {**item, "kind": kind}
@@ -69,6 +95,7 @@ def observe(client: ApiClient, *, store: Path | None, left: frozenset[str], name
     labelled = [
         {**item, "apiVersion": api_version, "kind": kind}
         for api_version, kind, path in listable(client)
+        if not kinds or kind in kinds
         for item in _list(client, path, labelSelector=_OWNER_NAME)
         if within(item)
     ]
@@ -160,13 +187,6 @@ RULES: tuple[Callable[[State], Iterator[str]], ...] = (
     artifacts_are_in_the_store,
     every_live_object_is_in_its_inventory,
 )
-
-
-def inventory_id(item: Object) -> str:
-    """As Kustomization's status writes it: namespace_name_group_kind, with ":" in a name as "__"."""
-    group, _, _ = item["apiVersion"].rpartition("/")
-    metadata = item["metadata"]
-    return f"{metadata.get('namespace', '')}_{metadata['name'].replace(':', '__')}_{group}_{item['kind']}"
 
 
 def _is_derived(item: Object) -> bool:

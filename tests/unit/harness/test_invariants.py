@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.invariants import RULES, Object, State, inventory_id
+from tests.harness.invariants import RULES, Object, State
+from tests.harness.rendering import inventory_id
 
 CONTENT = b"an artifact"
 READY = {"type": "Ready", "status": "True", "observedGeneration": 3}

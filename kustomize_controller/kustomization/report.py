@@ -1,0 +1,152 @@
+"""What a run of a Kustomization says: status fields, history, messages. Pure, but for the clock.
+
+Messages and reasons are those of behaviour-kustomize.md 1, 11, 12 and 14, or ours where design section 9
+leaves Flux's way.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kustomize_controller.kustomization import history, inventory
+from kustomize_controller.kustomization.apply import Change, Result
+from kustomize_controller.kustomization.decide import Entry, Held, Plan
+from kustomize_controller.kustomization.names import ALLOW_PRUNE
+from kustomize_controller.kustomization.prepare import Prepared
+from shared.api.artifact import Artifact
+from shared.api.duration import go_duration
+from shared.api.kustomization import Kustomization
+from shared.api.meta import Key
+from shared.api.objects import ObjectId
+from shared.runtime.outcome import Event, Outcome, Retryable, Stalled
+
+REVISION = "kustomize.toolkit.fluxcd.io/revision"
+ORIGIN_REVISION = "kustomize.toolkit.fluxcd.io/originRevision"
+COMMIT_STATUS = "kustomize.toolkit.fluxcd.io/commit_status"
+_ORIGIN = "org.opencontainers.image.revision"
+_NAMED = 5  # objects in a message
+
+
+class Report:
+    """One run that got as far as a plan. `inventory` is set once it is known what is left."""
+
+    def __init__(self, obj: Kustomization, artifact: Artifact, prepared: Prepared, began: float) -> None:
+        self._obj = obj
+        self._artifact = artifact
+        self._prepared = prepared
+        self._began = began  # monotonic
+        self.inventory: tuple[Entry, ...] | None = None
+
+    def success(self, *, requested: bool, requeue_s: float | None = None) -> Outcome:
+        """A repair that changes no status writes no history: the change log told of it."""
+        status, artifact = self._obj.status, self._artifact
+        ready = status.condition("Ready")
+        is_news = (
+            requested
+            or status.last_applied_revision != artifact.revision
+            or status.observed_generation != self._obj.metadata.generation
+            or ready is None
+            or ready.status != "True"
+        )
+        if not is_news:
+            return Outcome(ready=applied(artifact), status=self._fields(), requeue_s=requeue_s)
+        told = f"Reconciliation finished in {go_duration(round(self._duration_s(), 3))}"
+        told += f", next run in {go_duration(self._obj.spec.interval_s)}"
+        about = metadata(artifact) | {COMMIT_STATUS: "update"}
+        return Outcome(
+            ready=applied(artifact),
+            drop=("Healthy",),
+            status=self._fields() | self._history("ReconciliationSucceeded"),
+            events=(Event("Normal", "ReconciliationSucceeded", told, about),),
+            requeue_s=requeue_s,
+        )
+
+    def failure(self, reason: str, message: str) -> Retryable:
+        event = Event("Warning", reason, message, metadata(self._artifact))
+        retry_s = self._obj.spec.retry_interval_s
+        return Retryable(reason, message, status=self._attempted(reason), events=(event,), retry_s=retry_s)
+
+    def held(self, plan: Plan, held: Held) -> Stalled:
+        revision = self._artifact.revision
+        names = _some([entry.id.subject for entry in plan.keep[-held.count :]])
+        message = (
+            f"{held.count} of {held.of} objects left the source and are kept until you say so: "
+            f"{held.because}. Everything else of {revision} is applied. Waiting to be deleted: {names}. "
+            f"If that is meant: kubectl annotate --overwrite -n {self._obj.metadata.namespace} "
+            f"kustomization {self._obj.metadata.name} {ALLOW_PRUNE}='{revision}'"
+        )
+        return Stalled("PruneHeld", message, status=self._attempted("PruneHeld"))
+
+    def _duration_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def _fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {
+            "lastAttemptedRevision": self._artifact.revision,
+            "lastAppliedRevision": self._artifact.revision,
+            "lastAppliedOriginRevision": _origin(self._artifact) or None,
+        }
+        return fields | self._inventory()
+
+    def _attempted(self, result: str) -> dict[str, Any]:
+        attempted = {"lastAttemptedRevision": self._artifact.revision} | self._inventory()
+        last = self._obj.status.history[0] if self._obj.status.history else None
+        if last is not None and (last.digest, last.last_reconciled_status) == (self._prepared.digest, result):
+            return attempted  # the same failure again: a retry that changes nothing writes nothing
+        return attempted | self._history(result)
+
+    def _inventory(self) -> dict[str, Any]:
+        return {} if self.inventory is None else {"inventory": inventory.status_of(self.inventory)}
+
+    def _history(self, result: str) -> dict[str, Any]:
+        advanced = history.advance(
+            self._obj.status.history,
+            digest=self._prepared.digest,
+            result=result,
+            revision=self._artifact.revision,
+            origin_revision=_origin(self._artifact),
+            now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            duration_s=self._duration_s(),
+        )
+        return {"history": advanced}
+
+
+def applied(artifact: Artifact) -> tuple[str, str]:
+    """Reason and message of Ready=True."""
+    return ("ReconciliationSucceeded", f"Applied revision: {artifact.revision}")
+
+
+def metadata(artifact: Artifact) -> dict[str, str]:
+    """What every event of a run carries."""
+    origin = _origin(artifact)
+    return {REVISION: artifact.revision} | ({ORIGIN_REVISION: origin} if origin else {})
+
+
+def lines(changes: list[Change]) -> str:
+    """The change log."""
+    return "\n".join(str(change) for change in changes)
+
+
+def refusals(result: Result) -> str:
+    """The failures, then what was done all the same; ends in a newline (behaviour-kustomize.md 1, step
+    16)."""
+    return "\n".join([*sorted(result.failures), *map(str, result.changes)]) + "\n"
+
+
+def conflicts(taken: Mapping[ObjectId, Key]) -> str:
+    """Objects that another Kustomization keeps."""
+    told = [
+        f"{id_.subject} is also wanted by {owner}, which applied it; remove it from one of the two"
+        for id_, owner in sorted(taken.items())
+    ]
+    return _some(told, separator="\n")
+
+
+def _origin(artifact: Artifact) -> str:
+    return (artifact.metadata or {}).get(_ORIGIN, "")
+
+
+def _some(texts: list[str], separator: str = ", ") -> str:
+    more = len(texts) - _NAMED
+    return separator.join(texts[:_NAMED]) + (f" and {more} more" if more > 0 else "")

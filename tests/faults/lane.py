@@ -1,0 +1,222 @@
+"""One kustomize controller behind a fault proxy, for many Kustomizations one after the other.
+
+A lane's controller sees only Kustomizations with the lane's label, so that several lanes share a control
+plane, a Git server and a source controller. Each `Case` has names of its own for everything.
+"""
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.apiclient import ApiClient
+from lab.controllers import Controller, SourceController
+from lab.controlplane import ControlPlane
+from lab.gitserver import GitServer
+from lab.worktree import Worktree
+from tests.faults.faultproxy import FaultProxy
+from tests.harness.invariants import check_invariants, observe
+from tests.harness.rendering import inventory_id, render
+from tests.harness.replay import Past, Revision
+from tests.harness.wait import eventually
+
+Object = dict[str, Any]
+Files = Mapping[str, str | None]
+
+CONVERGE_S = 10.0  # reliability F01: from a restart to the right state
+_START_S = 30.0  # for everything that is not what a test measures
+_SOURCES = "/apis/source.toolkit.fluxcd.io/v1"
+_KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all lanes share."""
+
+    cluster: ControlPlane
+    git_server: GitServer
+    sources: SourceController
+
+
+class Lane:
+    """A context manager: the proxy and the controller run inside."""
+
+    def __init__(self, world: World, *flags: str) -> None:
+        self.world = world
+        self.name = f"lane-{secrets.token_hex(3)}"
+        self.proxy = FaultProxy(world.cluster).start()
+        self.controller = Controller(
+            "kustomize_controller",
+            self.proxy.kubeconfig,
+            flags=[f"--watch-label-selector=lane={self.name}", "--cache-path=cache", *flags],
+        )
+
+    def __enter__(self) -> "Lane":
+        self.controller.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.controller.stop()
+        self.proxy.stop()
+
+    def case(self) -> "Case":
+        """A fresh namespace and repository; the proxy's history begins anew."""
+        self.proxy.obey()
+        self.proxy.forget()
+        return Case(self)
+
+
+@dataclass(slots=True)
+class Case:
+    """One Kustomization `app` with its source, in a namespace of its own, and what Git has said so far.
+
+    Attributes:
+        token: a word for names of cluster-scoped objects; also the namespace of Kustomization and source.
+    """
+
+    lane: Lane
+    token: str = field(default_factory=lambda: f"case-{secrets.token_hex(4)}")
+    revisions: list[Revision] = field(default_factory=list)
+    uids: dict[str, str] = field(default_factory=dict)
+    deleted_s: float | None = None
+    worktree: Worktree = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.worktree = self.lane.world.git_server.create(self.token)
+        self.cluster.create_namespace(self.token)
+
+    @property
+    def cluster(self) -> ControlPlane:
+        return self.lane.world.cluster
+
+    @property
+    def client(self) -> ApiClient:
+        return self.cluster.client
+
+    @property
+    def path(self) -> str:
+        return f"{_KUSTOMIZATIONS}/namespaces/{self.token}/kustomizations/app"
+
+    def publish(self, files: Files, *, builds: bool = True, path: str = "") -> str:
+        """Commit, push, and have the source controller look; returns the revision's name.
+
+        Args:
+            builds: whether it must build; what it then renders to is asked of the stock binary.
+            path: what the Kustomization builds, below the repository's root.
+        """
+        self.worktree.write({name: text and text.replace("TOKEN", self.token) for name, text in files.items()})
+        self.worktree.commit()
+        return self.push(builds=builds, path=path)
+
+    def push(self, *, builds: bool = True, path: str = "", force: bool = False) -> str:
+        """As `publish`, for what is committed already."""
+        tools = self.cluster.tools
+        objects = render(tools, self.worktree.path / path) if builds else None
+        name = f"main@sha1:{self.worktree.head()}"
+        self.revisions.append(Revision(name=name, published_s=time.monotonic(), objects=objects))
+        self.worktree.push(force=force)
+        self.look()
+        return name
+
+    def look(self) -> None:
+        """Have the source controller look at the repository now."""
+        repository = f"{_SOURCES}/namespaces/{self.token}/gitrepositories/app"
+        if self.client.find(repository) is None:
+            spec = {
+                "interval": "1h",
+                "url": self.lane.world.git_server.url(self.token),
+                "ref": {"branch": "main"},
+            }
+            self.client.apply(repository, _object("source.toolkit.fluxcd.io/v1", "GitRepository", spec))
+            return
+        now = {"reconcile.fluxcd.io/requestedAt": secrets.token_hex(4)}
+        self.client.merge(repository, {"metadata": {"annotations": now}})
+
+    def create(self, **spec: object) -> None:
+        """Create the Kustomization; `spec` on top of what all have."""
+        usual = {
+            "interval": "1h",
+            "retryInterval": "1s",
+            "timeout": "30s",
+            "prune": True,
+            "path": "./",
+            "sourceRef": {"kind": "GitRepository", "name": "app"},
+        }
+        item = _object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", usual | spec)
+        item["metadata"]["labels"] = {"lane": self.lane.name}
+        self.client.apply(self.path, item)
+
+    def set_spec(self, **spec: object) -> None:
+        self.client.merge(self.path, {"spec": spec})
+
+    def delete(self) -> None:
+        self.deleted_s = time.monotonic()
+        self.client.request("DELETE", self.path)
+
+    def read(self) -> Object:
+        return self.client.get(self.path)
+
+    def ready(self) -> Object:
+        """The condition Ready, {} while there is none."""
+        conditions = self.read().get("status", {}).get("conditions", [])
+        return next((c for c in conditions if c["type"] == "Ready"), {})
+
+    def await_artifact(self, timeout_s: float = _START_S) -> None:
+        """Until the source controller has published the newest revision."""
+        wanted = self.revisions[-1].name
+        repository = f"{_SOURCES}/namespaces/{self.token}/gitrepositories/app"
+
+        def published() -> bool:
+            status = self.client.get(repository).get("status", {})
+            return bool(status.get("artifact", {}).get("revision") == wanted)
+
+        eventually(published, timeout_s, f"artifact of {wanted}")
+
+    def await_converged(self, timeout_s: float = _START_S) -> float:
+        """Until the newest revision is applied, or the deleted Kustomization gone; the seconds that took."""
+        began = time.monotonic()
+        eventually(lambda: self._missing() is None, timeout_s, f"{self.token}: {self._missing()}")
+        return time.monotonic() - began
+
+    def _missing(self) -> str | None:
+        item = self.client.find(self.path)
+        if self.deleted_s is not None:
+            return None if item is None else "the Kustomization is still there"
+        if item is None:
+            return "the Kustomization is not there"
+        status = item.get("status", {})
+        ready = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+        at = (status.get("lastAppliedRevision"), status.get("observedGeneration"), ready.get("status"))
+        wanted = (self.revisions[-1].name, item["metadata"]["generation"], "True")
+        return None if at == wanted else f"{at}, not {wanted}: {ready.get('message')}"
+
+    def snapshot(self, kinds: frozenset[str] = frozenset()) -> dict[str, str]:
+        """Remember the UIDs of all owned objects; what Git keeps from now on must keep them."""
+        seen = observe(self.client, namespace=self.token, kinds=kinds)
+        self.uids = {inventory_id(item): item["metadata"]["uid"] for item in seen.labelled}
+        return self.uids
+
+    def past(self) -> Past:
+        return Past(
+            namespace=self.token,
+            name="app",
+            history=self.lane.proxy.history,
+            revisions=tuple(self.revisions),
+            deleted_s=self.deleted_s,
+            uids=self.uids,
+        )
+
+    def check(self, kinds: frozenset[str] = frozenset()) -> None:
+        """All invariants, over the cluster and over the past. Raises InvariantsViolated."""
+        store = self.lane.world.sources.storage
+        check_invariants(self.client, store=store, namespace=self.token, kinds=kinds, pasts=[self.past()])
+
+    def leave(self) -> None:
+        """Take the Kustomization out of the lane, so that its controller does nothing more about it."""
+        if self.client.find(self.path) is not None:
+            self.client.merge(self.path, {"metadata": {"labels": {"lane": None}}})
+
+
+def _object(api_version: str, kind: str, spec: object) -> Object:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "app"}, "spec": spec}
