@@ -1,1 +1,1 @@
-"""`./run bench`: puts a load on a local control plane and measures what it costs (see README.md beside this)."""
+"""`./run bench` puts a load on a local control plane and measures what it costs: see README.md here."""

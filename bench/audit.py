@@ -21,16 +21,16 @@ class _Struct(msgspec.Struct, rename="camel", frozen=True):
     pass
 
 
-class _User(_Struct):
+class _User(_Struct, frozen=True):
     username: str = ""
 
 
-class _Ref(_Struct):
+class _Ref(_Struct, frozen=True):
     resource: str = ""
     subresource: str = ""
 
 
-class _Line(_Struct):
+class _Line(_Struct, frozen=True):
     audit_id: str = msgspec.field(name="auditID")
     verb: str
     user: _User

@@ -20,19 +20,23 @@ class Goal:
         self.value = value
         self.missing = set(names)
         self.reached: dict[str, float] = {}
-        self._all = asyncio.Event()
+        self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not self.missing:
-            self._all.set()
+            self._end.set_result(None)
 
     def saw(self, name: str, value: str, at: float) -> None:
         if value == self.value and name in self.missing:
             self.missing.discard(name)
             self.reached[name] = at
-            if not self.missing:
-                self._all.set()
+            if not self.missing and not self._end.done():
+                self._end.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        if not self._end.done():
+            self._end.set_exception(error)
 
     async def wait(self) -> None:
-        await self._all.wait()
+        await self._end
 
     @property
     def last(self) -> float:
@@ -45,6 +49,7 @@ class Board:
         self.what = what
         self._seen: dict[str, tuple[str, float]] = {}
         self._goals: list[Goal] = []
+        self._broken: Exception | None = None
 
     def post(self, name: str, value: str) -> None:
         at = time.monotonic()
@@ -54,17 +59,29 @@ class Board:
         for goal in self._goals:
             goal.saw(name, value, at)
 
+    def fail(self, error: Exception) -> None:
+        """Nothing will be posted any more: present and future goals end with `error`."""
+        self._broken = error
+        for goal in self._goals:
+            goal.fail(error)
+
     def expect(self, names: Iterable[str], value: str) -> Goal:
         """Watch for this from now on; objects that show the value already count, with the time they began."""
         goal = Goal(names, value)
         for name in list(goal.missing):
             if name in self._seen:
                 goal.saw(name, *self._seen[name])
+        if self._broken is not None:
+            goal.fail(self._broken)
         self._goals.append(goal)
         return goal
 
     async def reach(self, goal: Goal, timeout_s: float) -> float:
-        """Wait until all of `goal` is reached, and return `goal.last`. Raises NotReached."""
+        """Wait until all of `goal` is reached, and return `goal.last`.
+
+        Raises:
+            NotReached: not within `timeout_s`. Also whatever `fail` was given.
+        """
         try:
             await asyncio.wait_for(goal.wait(), timeout_s)
         except TimeoutError:

@@ -97,7 +97,7 @@ resources:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """One Kustomization and its objects; Kustomization, folder, marker, Deployment and Service share a name."""
+    """One Kustomization and its objects; itself, folder, marker, Deployment and Service share a name."""
 
     name: str
     namespace: str

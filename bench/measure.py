@@ -1,5 +1,6 @@
 """CPU seconds and memory of processes with all their children, over a window of time."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,8 @@ from lab import usage
 
 SAMPLE_S = 0.5
 TOGETHER = "both controllers"
+BENCH, OTHERS = "this bench", "other processes"
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Memory:
 class Window:
     began: float  # seconds since the epoch, as the audit log's times
     ended: float
-    cpu_s: Mapping[str, float]  # by process; of a process that was started anew, since its start
+    cpu_s: Mapping[str, float]  # by process, BENCH and OTHERS; of a process started anew, since its start
     peak: Mapping[str, Memory]  # by controller, and TOGETHER: the highest sum of one sample
 
     @property
@@ -73,12 +76,13 @@ class Meter:
     def begin(self) -> "Start":
         with self._lock:
             self._peak = {}
-        return Start(time.time(), self._cpu())
+        return Start(time.time(), self._cpu(), own_cpu_s(), busy_s())
 
     def end(self, start: "Start") -> Window:
         self._sample()
-        cpu = self._cpu()
-        used = {name: seconds - _before(start, name, pid) for name, (pid, seconds) in cpu.items()}
+        used = {name: seconds - _before(start, name, pid) for name, (pid, seconds) in self._cpu().items()}
+        used[BENCH] = own_cpu_s() - start.own_cpu_s
+        used[OTHERS] = max(busy_s() - start.busy_s - sum(used.values()), 0.0)
         with self._lock:
             return Window(began=start.at, ended=time.time(), cpu_s=used, peak=dict(self._peak))
 
@@ -106,6 +110,8 @@ class Meter:
 class Start:
     at: float
     cpu: Mapping[str, tuple[int, float]]  # process id and CPU seconds by name
+    own_cpu_s: float
+    busy_s: float
 
 
 def _before(start: Start, name: str, pid: int) -> float:
@@ -124,8 +130,22 @@ def _rollup(pid: int) -> Memory:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return Memory()
-    kib = {key: int(rest.split()[0]) for key, _, rest in (line.partition(":") for line in text.splitlines()[1:])}
+    kib = {
+        key: int(rest.split()[0]) for key, _, rest in (line.partition(":") for line in text.splitlines()[1:])
+    }
     return Memory(pss=kib.get("Pss", 0) * 1024, rss=kib.get("Rss", 0) * 1024)
+
+
+def own_cpu_s() -> float:
+    """CPU seconds of this process and of its children that have ended: git, and Git's server."""
+    return sum(os.times()[:4])
+
+
+def busy_s() -> float:
+    """CPU seconds that all processors have spent on processes since boot: "cpu" of proc_stat(5) without idle,
+    iowait and steal."""
+    user, nice, system, _idle, _iowait, irq, softirq = map(int, Path("/proc/stat").read_text().split()[1:8])
+    return (user + nice + system + irq + softirq) / _TICKS_PER_S
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -15,7 +15,7 @@ from bench.board import NotReached
 from bench.load import Application
 from bench.measure import percentile
 from bench.watch import KUSTOMIZATIONS, REPOSITORIES
-from bench.world import CONTROLLERS, KUSTOMIZE, World, say
+from bench.world import CONTROLLERS, KUSTOMIZE, TIMEOUT_S, World, say
 
 Figures = Mapping[str, float]
 Phase = Callable[[World], Awaitable[Figures]]
@@ -26,7 +26,6 @@ _PLACES = 5  # in the order of names, from first to last
 _ROUNDS_OF_ONE = 2
 _ROUNDS_OF_ALL = 3
 _DRIFTS = 100
-_TIMEOUT_S = 600.0  # of everything that is waited for; a bench that fails late has measured something
 _POLL_S = 0.1
 _BUSY_CPU_S = 0.02  # within _POLL_S: two clock ticks
 _RESTED_S = 1.5
@@ -43,7 +42,7 @@ async def cold(world: World) -> Figures:
     await world.cluster.send("POST", _REPOSITORIES_IN_HOME, loads.git_repository(world.git_url))
     await world.cluster.create_all(_KUSTOMIZATIONS_IN_HOME, bodies)
     created = time.monotonic()
-    end = await world.cluster.kustomizations.reach(ready, _TIMEOUT_S)
+    end = await world.reach(world.cluster.kustomizations, ready)
     await world.quiet()
     return {
         "created_s": created - began,
@@ -92,10 +91,10 @@ async def push_all(world: World) -> Figures:
 async def drift(world: World) -> Figures:
     """Hand-made changes of markers, one after the other, each on another application as long as there are."""
     applications = world.load.applications
+    step = max(len(applications) // _DRIFTS, 1)
     took = []
     for number in range(_DRIFTS):
-        application = applications[number * len(applications) // _DRIFTS if len(applications) > _DRIFTS
-                                   else number % len(applications)]  # fmt: skip
+        application = applications[number * step % len(applications)]
         took.append(await _repair(world, application, f"by-hand-{number}"))
         if number % 25 == 24:
             say(f"  {number + 1} of {_DRIFTS} changes repaired")
@@ -157,13 +156,14 @@ async def _push(world: World, changed: list[Application], files: Mapping[str, st
     began = time.monotonic()
     await cluster.merge(f"{_REPOSITORIES_IN_HOME}/{loads.REPOSITORY}", asked)
     push = _Push(
-        fetched_s=await cluster.repositories.reach(fetched, _TIMEOUT_S) - began,
-        applied_s=await cluster.markers.reach(applied, _TIMEOUT_S) - began,
-        everywhere_s=await cluster.kustomizations.reach(everywhere, _TIMEOUT_S) - began,
+        fetched_s=await world.reach(cluster.repositories, fetched) - began,
+        applied_s=await world.reach(cluster.markers, applied) - began,
+        everywhere_s=await world.reach(cluster.kustomizations, everywhere) - began,
     )
     world.values.update((application.name, value) for application in changed)
     place = changed[0].name if len(changed) == 1 else "all"
-    say(f"  {place}: fetched {push.fetched_s:.2f}, applied {push.applied_s:.2f}, all {push.everywhere_s:.2f} s")
+    told = f"fetched {push.fetched_s:.2f}, applied {push.applied_s:.2f}, all {push.everywhere_s:.2f} s"
+    say(f"  {place}: {told}")
     return push
 
 
@@ -172,14 +172,14 @@ async def _repair(world: World, application: Application, value: str) -> float:
     changed = markers.expect([application.name], value)
     began = time.monotonic()
     await world.cluster.merge(application.marker, {"data": {loads.MARKER_KEY: value}})
-    await markers.reach(changed, _TIMEOUT_S)
+    await world.reach(markers, changed)
     repaired = markers.expect([application.name], world.values[application.name])
-    return await markers.reach(repaired, _TIMEOUT_S) - began
+    return await world.reach(markers, repaired) - began
 
 
 async def _rested(world: World) -> tuple[float, int]:
     """When the controllers last did something, and how many runs they had."""
-    deadline = time.monotonic() + _TIMEOUT_S
+    deadline = time.monotonic() + TIMEOUT_S
     used, busy, runs = world.meter.controllers_cpu_s(), time.monotonic(), 0
     while time.monotonic() < deadline:
         await asyncio.sleep(_POLL_S)
@@ -189,11 +189,12 @@ async def _rested(world: World) -> tuple[float, int]:
         used = now
         if time.monotonic() - busy < _RESTED_S:
             continue
+        world.check_alive()
         metrics = await asyncio.to_thread(world.controllers[KUSTOMIZE].metrics)  # work of its own: asked last
         runs = int(sum(float(number) for number in _RUNS.findall(metrics)))
         if runs >= len(world.names):
             return busy, runs
-    raise NotReached(f"{runs} of {len(world.names)} Kustomizations had a run within {_TIMEOUT_S:g} s")
+    raise NotReached(f"{runs} of {len(world.names)} Kustomizations had a run within {TIMEOUT_S:g} s")
 
 
 def _revision(commit: str) -> str:

@@ -34,29 +34,29 @@ class _Struct(msgspec.Struct, rename="camel", frozen=True):
     pass
 
 
-class _Meta(_Struct):
+class _Meta(_Struct, frozen=True):
     name: str
     generation: int = 0
 
 
-class _Condition(_Struct):
+class _Condition(_Struct, frozen=True):
     type: str
     status: str
     message: str = ""
 
 
-class _Artifact(_Struct):
+class _Artifact(_Struct, frozen=True):
     revision: str = ""
 
 
-class _Status(_Struct):
+class _Status(_Struct, frozen=True):
     conditions: Sequence[_Condition] = ()
     observed_generation: int = 0
     last_applied_revision: str = ""
     artifact: _Artifact | None = None
 
 
-class Watched(_Struct):
+class Watched(_Struct, frozen=True):
     """The fields of a watched object that tell how far it is; other kinds leave theirs empty."""
 
     metadata: _Meta
@@ -64,7 +64,7 @@ class Watched(_Struct):
     data: Mapping[str, str] = {}
 
 
-class _Event(_Struct):
+class _Event(_Struct, frozen=True):
     type: str
     object: msgspec.Raw
 
@@ -104,7 +104,6 @@ class Cluster:
         self.kustomizations = Board("Kustomizations")
         self.markers = Board("markers")
         self._session: aiohttp.ClientSession | None = None
-        self._group = asyncio.TaskGroup()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -115,13 +114,12 @@ class Cluster:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
             trust_env=False,
         )
-        await self._group.__aenter__()
         watches: list[tuple[str, dict[str, str], Board, Callable[[Watched], str]]] = [
             (REPOSITORIES, {}, self.repositories, repository_value),
             (KUSTOMIZATIONS, {}, self.kustomizations, kustomization_value),
             ("/api/v1/configmaps", {"labelSelector": MARKER_LABEL}, self.markers, marker_value),
         ]
-        self._tasks = [self._group.create_task(self._watch(*watch)) for watch in watches]
+        self._tasks = [asyncio.create_task(self._follow(*watch)) for watch in watches]
         return self
 
     async def __aexit__(
@@ -129,10 +127,8 @@ class Cluster:
     ) -> None:
         for task in self._tasks:
             task.cancel()
-        try:
-            await self._group.__aexit__(kind, error, trace)
-        finally:
-            await self._open.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._open.close()
 
     @property
     def _open(self) -> aiohttp.ClientSession:
@@ -140,7 +136,9 @@ class Cluster:
             raise RuntimeError("the cluster has not been entered")
         return self._session
 
-    async def send(self, method: str, path: str, body: object, content_type: str = "application/json") -> None:
+    async def send(
+        self, method: str, path: str, body: object, content_type: str = "application/json"
+    ) -> None:
         """One request whose answer does not matter. Raises Refused."""
         headers = {"Content-Type": content_type}
         async with self._open.request(
@@ -165,9 +163,15 @@ class Cluster:
             for body in left:
                 await self.send("POST", path, body)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(_CREATING, len(bodies))):
-                group.create_task(create())
+        await asyncio.gather(*(create() for _ in range(min(_CREATING, len(bodies)))))
+
+    async def _follow(
+        self, path: str, query: dict[str, str], board: Board, value: Callable[[Watched], str]
+    ) -> None:
+        try:
+            await self._watch(path, query, board, value)
+        except (WatchBroken, aiohttp.ClientError, msgspec.MsgspecError, ValueError) as error:
+            board.fail(WatchBroken(f"{board.what} cannot be seen any more: {error!r}"))
 
     async def _watch(
         self, path: str, query: dict[str, str], board: Board, value: Callable[[Watched], str]

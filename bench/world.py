@@ -13,12 +13,14 @@ from pathlib import Path
 import yaml
 
 from bench.audit import AuditLog, What, count
+from bench.board import Board, Goal
 from bench.load import REPOSITORY, Load
 from bench.measure import Meter
 from bench.watch import Cluster
 from lab.controllers import Controller, SourceController
 from lab.controlplane import ControlPlane
 from lab.gitserver import GitServer
+from lab.processes import ProcessFailed
 from lab.tools import Tools
 from lab.worktree import Worktree
 
@@ -26,6 +28,7 @@ SOURCE, KUSTOMIZE = "source-controller", "kustomize-controller"
 CONTROLLERS = (SOURCE, KUSTOMIZE)
 _NAMESPACE = "flux-system"
 _CRDS = Path(__file__).parent.parent / "deploy" / "crds"
+TIMEOUT_S = 180.0  # of whatever a phase waits for: several times the goals
 _AUDIT_TIMEOUT_S = 60.0
 _QUIET_S = 1.0
 _QUIET_CPU_S = 0.02  # two clock ticks of CPU within _QUIET_S: a timer or two, no work
@@ -58,6 +61,23 @@ class World:
         await self._await_audit()
         found = count(self.audit.between(since, until), (user(name) for name in CONTROLLERS))
         return Counter({what._replace(user=what.user.rpartition(":")[2]): n for what, n in found.items()})
+
+    async def reach(self, board: Board, goal: Goal) -> float:
+        """As `board.reach`, but a controller that ended ends the wait too (ProcessFailed)."""
+        waiting = asyncio.ensure_future(board.reach(goal, TIMEOUT_S))
+        try:
+            while not (await asyncio.wait([waiting], timeout=1.0))[0]:
+                self.check_alive()
+        finally:
+            waiting.cancel()
+        return await waiting
+
+    def check_alive(self) -> None:
+        """Raises ProcessFailed, with the end of its log, when a controller has ended."""
+        for name, controller in self.controllers.items():
+            code = controller.process.exit_code()
+            if code is not None:
+                raise ProcessFailed(f"the {name} ended with {code}\n{controller.process.log_tail()}")
 
     async def quiet(self) -> None:
         """Wait until the controllers do nothing any more, or for `_GIVE_UP_QUIET_S`."""

@@ -157,7 +157,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     return Settings(
         engine=Path(engine),
         state_path=Path(flags["state-path"] or Path(tempfile.gettempdir()) / "headrace-state"),
-        cache_path=Path(cache)
+        cache_path=Path(cache).absolute()  # the engine takes no other
         if cache
         else Path(tempfile.gettempdir()) / f"headrace-artifacts-{os.getpid()}",
         cache_max_bytes=flags["cache-max-size"],

@@ -37,8 +37,8 @@ class Background:
             raise ProcessFailed("the lab in the background has ended; start it again")
         return running.place
 
-    def stop(self, *, keep_logs: bool = False) -> None:
-        """End what this object started; what somebody else started stays. The holder decides about logs."""
+    def stop(self, *, keep_logs: bool = False) -> None:  # noqa: ARG002  # the holder keeps them by itself
+        """End what this object started; what somebody else started stays."""
         if self._holder is None:
             return
         self._holder.terminate()
@@ -81,7 +81,7 @@ def end(environ: Mapping[str, str] = os.environ) -> Running | None:
     except ProcessLookupError:
         return None
     try:
-        # Now the descriptor cannot mean a stranger with the same number: the holder lived after it was opened.
+        # The holder lived after the descriptor was opened, so that cannot mean a stranger with its number.
         if find(file) != running:
             return end(environ)
         signal.pidfd_send_signal(holder, signal.SIGTERM)

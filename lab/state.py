@@ -52,7 +52,7 @@ def find(file: Path) -> Running | None:
 
 
 class Hold:
-    """The lock on the state file, for as long as this process lives.
+    """The lock on the state file, until `release` or the end of this process.
 
     Raises:
         AlreadyRunning: another process has it.
@@ -83,6 +83,9 @@ class Hold:
         text = json.dumps(said).encode()
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text, 0)
+
+    def release(self) -> None:
+        os.close(self._descriptor)
 
 
 def _parse(text: bytes) -> Running | None:

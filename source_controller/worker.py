@@ -99,28 +99,21 @@ def publish(order: Publication) -> Published:
         GitError: nothing was published. ArchiveError, StoreError: the same.
     """
     objects = Objects(Path(order.where.cache) / "tree")
+    with Remote(Target(order.where.url, order.where.credentials), timeout_s=order.where.timeout_s) as remote:
+        try:
+            return _once(order, remote, objects)
+        except Incomplete:
+            # The folder was damaged, or an earlier fetch brought too little: once more from the beginning.
+            objects.discard()
+            return _once(order, remote, objects)
+        finally:
+            objects.close()
+
+
+def _once(order: Publication, remote: Remote, objects: Objects) -> Published:
     wanted = Candidate(order.resolved.commit, order.resolved.revision, order.resolved.ref)
-    try:
-        with Remote(
-            Target(order.where.url, order.where.credentials), timeout_s=order.where.timeout_s
-        ) as remote:
-            snapshot = _fetched(remote, wanted, order.where.want, objects)
-            received = remote.received_bytes
-        return _stored(order, objects, snapshot, received)
-    finally:
-        objects.close()
-
-
-def _fetched(remote: Remote, wanted: Candidate, want: RefSpec, objects: Objects) -> tree.Snapshot:
-    try:
-        remote.fetch(wanted, want, objects)
-        return tree.snapshot(objects, wanted.commit)
-    except Incomplete:
-        # The folder was damaged, or the server answered an earlier fetch with too little: once from the
-        # beginning.
-        objects.discard()
-        remote.fetch(wanted, want, objects)
-        return tree.snapshot(objects, wanted.commit)
+    remote.fetch(wanted, order.where.want, objects)
+    return _stored(order, objects, tree.snapshot(objects, wanted.commit), remote.received_bytes)
 
 
 def _stored(order: Publication, objects: Objects, snapshot: tree.Snapshot, received: int) -> Published:
@@ -160,7 +153,8 @@ def _newest(remote: Remote, candidates: Sequence[Candidate], cache: Path) -> Can
     try:
         when = {}
         for candidate in candidates:
-            remote.fetch(candidate, RefSpec(tag=candidate.ref), objects)
+            if candidate.commit not in objects:
+                remote.fetch(candidate, RefSpec(tag=candidate.ref), objects)
             when[candidate.ref] = tree.read_commit(objects, candidate.commit).committed_s
     finally:
         objects.close()

@@ -15,8 +15,8 @@ import msgspec
 from kustomize_controller.kustomization.build import BuiltObject
 from kustomize_controller.kustomization.contact import Contact
 from kustomize_controller.kustomization.decide import Desired, Plan
-from kustomize_controller.kustomization.drift import Follower, explain
-from kustomize_controller.kustomization.names import FIELD_MANAGER, RECONCILE, SSA
+from kustomize_controller.kustomization.drift import Follower, explain, is_hands_off
+from kustomize_controller.kustomization.names import FIELD_MANAGER, SSA
 from kustomize_controller.kustomization.remember import Applied, Drift, Memory
 from kustomize_controller.kustomization.stages import Stage, stage_of
 from kustomize_controller.kustomization.take_over import take_over
@@ -47,11 +47,13 @@ class Change:
 
 @dataclass(slots=True)
 class Result:
-    """What an apply did. `failures` are whole sentences, one per object that was refused."""
+    """What an apply did. `failures` are whole sentences, one per object that was refused; `unwatched` are
+    objects of strangers that were passed by, and whose end no watch will tell."""
 
     changes: list[Change] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     refused: set[ObjectId] = field(default_factory=set)
+    unwatched: set[ObjectId] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,8 @@ class Applier:
         """Whether the API server would take all of `members`."""
 
         async def check(one: Desired) -> None:
+            if self._may_be_left_alone(one):
+                return
             try:
                 resource = await self._resource(one)
                 await self._send(one, resource, dry_run=True)
@@ -136,10 +140,11 @@ class Applier:
             known = self.memory.holding(self.owner).applied.get(one.id)
             drift = self.drifts.get(one.id)
             before = drift.live if drift is not None else None
-            if known is None or (drift is not None and drift.live is None):
+            is_unseen = known is None or (drift is not None and drift.live is None)
+            if is_unseen or self._may_be_left_alone(one):
                 before = await self.contact.look(resource, one.id.namespace, one.id.name, self.identity)
                 if before is not None and self._leave_alone(one, before):
-                    result.changes.append(Change(one.id.subject, "skipped"))
+                    self._pass_by(one, result)
                     return
             taken = before is not None and await self._take_over(one, resource, before)
             after = await self._send(one, resource)
@@ -179,11 +184,21 @@ class Applier:
             dry_run=dry_run,
         )
 
+    def _may_be_left_alone(self, one: Desired) -> bool:
+        """Whether an object that we know may still say that it is not to be written."""
+        holding = self.memory.holding(self.owner)
+        return one.id in holding.hands_off or self.bodies[one.id].says("ssa", "IfNotPresent")
+
+    def _pass_by(self, one: Desired, result: Result) -> None:
+        holding = self.memory.holding(self.owner)
+        holding.drifts.pop(one.id, None)
+        result.changes.append(Change(one.id.subject, "skipped"))
+        if one.id not in holding.applied:
+            result.unwatched.add(one.id)
+
     def _leave_alone(self, one: Desired, live: ObjectMeta) -> bool:
         """Skip rules that need the live object (contract 7.4)."""
-        if live.steering(RECONCILE) == "disabled" or live.steering(SSA) == "ignore":
-            return True
-        return self.bodies[one.id].says("ssa", "IfNotPresent")
+        return is_hands_off(live) or self.bodies[one.id].says("ssa", "IfNotPresent")
 
     async def _take_over(self, one: Desired, resource: Resource, before: ObjectMeta) -> bool:
         if self.bodies[one.id].says("ssa", "Merge") or before.steering(SSA) == "merge":

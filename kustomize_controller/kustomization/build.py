@@ -7,7 +7,7 @@ schema, which costs the engine a new parse of its own afterwards. A build that e
 killed with its process.
 
 This module starts processes and hands bytes on. What a build depends on is `inputs`' subject; decryption,
-substitution and apply order are their own steps.
+substitution and apply order are their own steps; the results are values of `built`, named here too.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from kustomize_controller.kustomization.built import Build, BuildError, BuiltObject, PathNotFound
 from kustomize_controller.kustomization.inputs import Inputs
-from shared.api.objects import ObjectId
 from shared.runtime.child import Child, ChildDied, ChildError, ChildTimeout, Pool
 
 if TYPE_CHECKING:
@@ -48,31 +48,6 @@ _SHAPING = (
     "buildMetadata",
     "commonMetadata",
 )
-
-
-class BuildError(Exception):
-    """A source that cannot be built. Building the same inputs again gives the same, except after a kill.
-
-    Attributes:
-        reason: the Ready condition's.
-        message: the contract's prefix, then what and where; no content of files, no folder of ours.
-        inputs: what the failure depends on; None if that is not known (a kill, a crash).
-        file, line: the place in the source; "" and 0 where unknown.
-    """
-
-    def __init__(
-        self, reason: str, message: str, *, inputs: Inputs | None = None, file: str = "", line: int = 0
-    ) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.inputs = inputs
-        self.file = file
-        self.line = line
-
-
-class PathNotFound(BuildError):
-    """spec.path is not a folder of the artifact: ArtifactFailed, not BuildFailed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,60 +80,6 @@ class Order:
     labels: Mapping[str, str]
     overrides: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     text: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltObject:
-    """One object as it is to be applied.
-
-    Attributes:
-        body: canonical JSON (sorted keys), or, of a build with `text`, YAML.
-        digest: `sha256:<hex>` of body.
-        steering: what tells us how to treat it: name below `kustomize.toolkit.fluxcd.io/` -> values of the
-            label and annotation of that name. Owner labels as given are left out.
-        origin: file that defines it, relative to the artifact's root; "" where unknown.
-    """
-
-    group: str
-    version: str
-    kind: str
-    namespace: str
-    name: str
-    body: bytes = field(repr=False)
-    digest: str
-    steering: Mapping[str, tuple[str, ...]]
-    origin: str
-
-    @property
-    def api_version(self) -> str:
-        """`group/version`, or `version` of the core group."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def id(self) -> ObjectId:
-        """Without the version, as the inventory counts objects."""
-        return ObjectId(self.group, self.kind, self.namespace, self.name)
-
-    def says(self, name: str, value: str) -> bool:
-        """Whether the label or annotation `name` has `value`, whatever the case (the contract, 7.4)."""
-        return any(said.lower() == value.lower() for said in self.steering.get(name, ()))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
-    """A finished build.
-
-    Attributes:
-        objects: in the order in which kustomize gives them; stages are the apply's.
-        inputs: what the build depends on; None: on the whole artifact.
-        digest: of the built content without labels and commonMetadata, for status.history.
-        warnings: for people.
-    """
-
-    objects: tuple[BuiltObject, ...]
-    inputs: Inputs | None
-    digest: str
-    warnings: tuple[str, ...] = ()
 
 
 class _Inputs(msgspec.Struct):

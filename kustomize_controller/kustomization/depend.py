@@ -15,10 +15,15 @@ Lookup = Callable[[Key], Kustomization | None]
 
 @dataclass(frozen=True, slots=True)
 class NotReady:
-    """The first dependency that is not ready, and why."""
+    """The first dependency that is not ready, and why.
+
+    Attributes:
+        ring: the other members, if it is a ring of dependencies that is to blame.
+    """
 
     on: Key
     message: str
+    ring: tuple[Key, ...] = ()
 
 
 def first_not_ready(ks: Kustomization, lookup: Lookup, source_revision: str) -> NotReady | None:
@@ -31,9 +36,8 @@ def first_not_ready(ks: Kustomization, lookup: Lookup, source_revision: str) -> 
     ring = find_ring(ks.key, lookup)
     if ring:
         names = " → ".join(f"{key.namespace}/{key.name}" for key in ring)
-        return NotReady(
-            ring[1], f"spec.dependsOn goes round in a ring: {names}; remove one of these references"
-        )
+        told = f"spec.dependsOn goes round in a ring: {names}; remove one of these references"
+        return NotReady(ring[1], told, tuple(ring[1:-1]))
     for key in ks.dependencies:
         why = _why_not_ready(lookup(key), key, ks, source_revision)
         if why:

@@ -37,15 +37,21 @@ CONTESTED_FROM = 4  # repairs
 def judge(meta: ObjectMeta, applied: Applied) -> bool:
     """Whether the live object is not as we left it.
 
-    `reconcile: disabled` and `ssa: Ignore` on the live object mean hands off (contract 7.4).
+    `reconcile: disabled` and `ssa: Ignore` on the live object mean hands off; with `ssa: Merge` what kubectl
+    added stays (contract 7.4).
     """
-    if meta.steering(RECONCILE) == "disabled" or meta.steering(SSA) == "ignore":
+    if is_hands_off(meta):
         return False
     if meta.uid != applied.uid:
         return True
     if ownership(meta, FIELD_MANAGER) != applied.ownership:
         return True
-    return bool(foreign_entries(meta, FIELD_MANAGER))
+    return meta.steering(SSA) != "merge" and bool(foreign_entries(meta, FIELD_MANAGER))
+
+
+def is_hands_off(meta: ObjectMeta) -> bool:
+    """Whether the live object itself says that it is to be left alone (contract 7.4)."""
+    return meta.steering(RECONCILE) == "disabled" or meta.steering(SSA) == "ignore"
 
 
 def explain(before: ObjectMeta | None, repaired: ObjectMeta) -> str:
@@ -176,7 +182,12 @@ class Follower:
         if meta is not None:
             if meta.deletion_timestamp is not None or _version(meta) <= applied.seen_version:
                 return False
-            if not judge(meta, applied):
+            if is_hands_off(meta):
+                holding.hands_off.add(id_)
+                holding.drifts.pop(id_, None)
+                return False
+            # Whoever takes "hands off" back wants what the source has by now.
+            if id_ not in holding.hands_off and not judge(meta, applied):
                 holding.drifts.pop(id_, None)
                 return False
         now = asyncio.get_running_loop().time()

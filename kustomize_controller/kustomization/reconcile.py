@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from kustomize_controller.kustomization import depend, inventory, report
@@ -41,7 +42,7 @@ from shared.api.meta import Key
 from shared.api.objects import InvalidId, ObjectId
 from shared.artifacts.fetch import ArtifactMissing, FetchError
 from shared.kube import errors
-from shared.kube.client import Client, Identity
+from shared.kube.client import METADATA_ONLY, Client, Identity
 from shared.kube.discovery import Discovery
 from shared.runtime.cache import RawObject
 from shared.runtime.outcome import Event, Outcome, ReconcileError, Retryable, Stalled, Waiting
@@ -49,6 +50,7 @@ from shared.runtime.queue import Priority
 from shared.runtime.run import Run
 
 LEAVING_S = 5.0  # safety net: the watch tells when a deleted object is gone, or its new owner has it
+TERMINATION_POLL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Finished:
     generation: int
     artifact_digest: str
     revision: str
+    objects: int  # as many as the inventory has then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,7 @@ class KustomizationReconciler:
     kind = KUSTOMIZATION
     failure_reason = "ReconciliationFailed"
     status_manager = STATUS_MANAGER
+    in_progress = "Reconciliation in progress"
     wakes_on = (ALLOW_PRUNE,)
 
     def __init__(self, world: World) -> None:
@@ -147,12 +151,39 @@ class KustomizationReconciler:
         entries = self._inventory(obj)
         if obj.spec.suspend or not entries or not (mirrors or policy in ("Delete", "WaitForTermination")):
             return
+        if not await self._account_exists(obj):
+            run.event(
+                Event("Warning", "PruneFailed", f"unable to prune objects: \n{report.subjects(entries)}")
+            )
+            return
         pruned = await self._pruner(obj, lambda: True).run(reversed(entries))
         if pruned.changes:
             run.event(Event("Normal", "ReconciliationSucceeded", report.lines(pruned.changes)))
         if pruned.failures:
             run.event(Event("Warning", "PruneFailed", "pruning for deleted resource failed"))
             raise Retryable("PruneFailed", "delete failed, errors: " + " ".join(pruned.failures), events=())
+        if policy == "WaitForTermination" and pruned.leaving:
+            self._await_end(obj, [entry for entry in entries if entry.id in pruned.leaving], run)
+
+    def _await_end(self, obj: Kustomization, leaving: list[Entry], run: Run) -> None:
+        """Raises Waiting until the time for it is over; what is left then is left (contract 9)."""
+        since = datetime.fromisoformat(obj.metadata.deletion_timestamp or "")
+        if (datetime.now(UTC) - since).total_seconds() < obj.spec.timeout_s:
+            told = f"waiting for termination of:\n{report.subjects(leaving)}"
+            raise Waiting("Terminating", told, events=(), retry_s=TERMINATION_POLL_S)
+        run.event(Event("Warning", "PruneFailed", "failed to wait for resources termination"))
+
+    async def _account_exists(self, obj: Kustomization) -> bool:
+        """Whether there is still somebody in whose name objects can be deleted; without an account: us."""
+        account = self._account(obj)
+        if not account:
+            return True
+        path = f"/api/v1/namespaces/{obj.metadata.namespace}/serviceaccounts/{account}"
+        try:
+            await self._world.client.request("GET", path, accept=METADATA_ONLY)
+        except errors.NotFound:
+            return False
+        return True
 
     # --- across restarts ---
 
@@ -165,7 +196,11 @@ class KustomizationReconciler:
         self._world.preparer.recall(key, saved.recipe)
         if saved.settled:
             self._finished[key] = Finished(
-                saved.uid, saved.generation, saved.recipe.artifact_digest, saved.revision
+                saved.uid,
+                saved.generation,
+                saved.recipe.artifact_digest,
+                saved.revision,
+                len(saved.recipe.desired),
             )
 
     def _save(self, obj: Kustomization, run: Run) -> None:
@@ -210,8 +245,10 @@ class KustomizationReconciler:
         if plan.held is not None:
             raise said.held(plan, plan.held)
         if is_settled:
-            self._finished[obj.key] = Finished(run.uid, run.generation, artifact.digest, artifact.revision)
-        return said.success(requested=run.requested, requeue_s=None if is_settled else LEAVING_S)
+            self._finished[obj.key] = Finished(
+                run.uid, run.generation, artifact.digest, artifact.revision, len(prepared.desired)
+            )
+        return said.success(requested=run.requested, requeue_s=LEAVING_S if said.is_leaving else None)
 
     def _observe(
         self,
@@ -253,17 +290,20 @@ class KustomizationReconciler:
             self._world.checkpoints.discard(run.uid)
         if plan.record is not None:
             await run.patch_status({"inventory": inventory.status_of(plan.record)})
+        unwatched = False
         if plan.stages:
             bodies = await self._world.preparer.bodies(obj, artifact)
             result = await self._applier(obj, bodies, drifts, run).run(plan)
-            self._tell_changes(run, result.changes, artifact)
+            unwatched = bool(result.unwatched)
+            self._tell_changes(run, [one for one in result.changes if one.action != "skipped"], artifact)
             if result.failures:
                 raise said.failure("ReconciliationFailed", report.refusals(result))
         pruned = await self._prune(obj, plan, run, artifact)
         said.inventory = tuple(entry for entry in plan.keep if entry.id not in pruned.gone)
         if pruned.failures:
             raise said.failure("PruneFailed", "delete failed, errors: " + " ".join(pruned.failures))
-        return not pruned.leaving
+        said.is_leaving = bool(pruned.leaving)
+        return not pruned.leaving and not unwatched
 
     def _observe_source(self, obj: Kustomization) -> Artifact:
         key = obj.source
@@ -293,6 +333,11 @@ class KustomizationReconciler:
             return
         for key in obj.dependencies:
             self._dependents.setdefault(key, set()).add(obj.key)
+        for key in missing.ring:
+            member = self._as_kustomization(key)
+            ready = member.status.condition("Ready") if member is not None else None
+            if ready is not None and ready.status == "True":  # it was ready before the ring was closed
+                self._world.enqueue(key, f"{obj.key} closes a ring of dependencies", Priority.CHANGE)
         wait = go_duration(self._world.settings.requeue_dependency_s)
         told = f"Dependencies do not meet ready condition, retrying in {wait}"
         event = Event("Normal", "DependencyNotReady", told, report.metadata(artifact))
@@ -308,9 +353,19 @@ class KustomizationReconciler:
             return None
 
     def _is_settled(self, obj: Kustomization, artifact: Artifact, run: Run) -> bool:
-        """Whether the last run already did all that this one could do."""
-        now = Finished(run.uid, run.generation, artifact.digest, artifact.revision)
-        return not run.requested and self._finished.get(obj.key) == now
+        """Whether the last run already did all that this one could do, and its status tells of it.
+
+        The status is asked too: a kill, or a lost connection, may have come between the last run's work and
+        the write that was to tell of it.
+        """
+        status = obj.status
+        told = len(status.inventory.entries) if status.inventory is not None else 0
+        now = Finished(run.uid, run.generation, artifact.digest, artifact.revision, told)
+        is_told = (status.last_applied_revision, status.observed_generation) == (
+            artifact.revision,
+            run.generation,
+        )
+        return is_told and not run.requested and self._finished.get(obj.key) == now
 
     async def _prepare(
         self, obj: Kustomization, artifact: Artifact, building: Callable[[], None]
@@ -336,8 +391,11 @@ class KustomizationReconciler:
         except InvalidId as error:
             raise Stalled("ValidationFailed", f"status.inventory: {error}; correct or remove it") from error
 
+    def _account(self, obj: Kustomization) -> str:
+        return obj.spec.service_account_name or self._world.settings.default_service_account
+
     def _identity(self, obj: Kustomization) -> Identity | None:
-        account = obj.spec.service_account_name or self._world.settings.default_service_account
+        account = self._account(obj)
         return Identity.service_account(obj.metadata.namespace, account) if account else None
 
     def _applier(
@@ -386,13 +444,12 @@ class KustomizationReconciler:
         return pruned
 
     def _tell_changes(self, run: Run, changes: list[Change], artifact: Artifact) -> None:
-        worth_telling = [change for change in changes if change.action != "skipped" or len(changes) > 1]
-        if worth_telling:
-            run.event(Event("Normal", "Progressing", report.lines(worth_telling), report.metadata(artifact)))
+        if changes:
+            run.event(Event("Normal", "Progressing", report.lines(changes), report.metadata(artifact)))
             run.log.info(
                 "server-side apply completed",
                 revision=artifact.revision,
-                output={change.subject: str(change) for change in worth_telling},
+                output={change.subject: str(change) for change in changes},
             )
 
     def _tell_holders(self, obj: Kustomization, taken: Mapping[ObjectId, Key]) -> None:

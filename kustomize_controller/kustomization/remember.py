@@ -62,6 +62,7 @@ class Holding:
         default_factory=dict
     )  # seen while a run was in flight
     contests: dict[ObjectId, Contest] = field(default_factory=dict)
+    hands_off: set[ObjectId] = field(default_factory=set)  # the live object says so: look before a write
 
 
 class Memory:
@@ -91,6 +92,7 @@ class Memory:
         holding.applied[id] = applied
         holding.drifts.pop(id, None)
         holding.leaving.discard(id)
+        holding.hands_off.discard(id)
         self._owners[id] = owner
 
     def expect_end(self, owner: Key, id: ObjectId) -> None:  # noqa: A002
@@ -104,6 +106,7 @@ class Memory:
         for part in (holding.applied, holding.drifts, holding.unjudged, holding.contests):
             part.pop(id, None)
         holding.leaving.discard(id)
+        holding.hands_off.discard(id)
         if self._owners.get(id) == owner:
             del self._owners[id]
 

@@ -5,7 +5,7 @@ leaves Flux's way.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +37,7 @@ class Report:
         self._prepared = prepared
         self._began = began  # monotonic
         self.inventory: tuple[Entry, ...] | None = None
+        self.is_leaving = False  # a deletion takes its time
 
     def success(self, *, requested: bool, requeue_s: float | None = None) -> Outcome:
         """A repair that changes no status writes no history: the change log told of it."""
@@ -150,3 +151,8 @@ def _origin(artifact: Artifact) -> str:
 def _some(texts: list[str], separator: str = ", ") -> str:
     more = len(texts) - _NAMED
     return separator.join(texts[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def subjects(entries: Iterable[Entry]) -> str:
+    """One line for each object."""
+    return "\n".join(entry.id.subject for entry in entries)

@@ -1,4 +1,4 @@
-"""The demo: Headrace's main job, shown on a local control plane with real Git, real kubectl, real controllers.
+"""The demo: Headrace's main job, shown with a real control plane, real Git and real controllers.
 
     script.py    what happens, in order: chapters of named steps, as data
     steps.py     what each step does, and how it sees that the cluster followed

@@ -38,25 +38,31 @@ def main(argv: Sequence[str]) -> int:
     picture = Picture() if asked.svg else None
     display = _display(picture)
     lab: Lab = Background() if asked.keep else Stack(tools)
-    keep = False
+    leave = failed = False
     try:
         results = _perform(lab, tools, display)
-        keep = asked.keep and any(result.state == "ok" for result in results)
+        failed = any(result.state != "ok" for result in results)
         if picture is not None:
             picture.save(Path(asked.svg))
+        leave = asked.keep and all(result.state == "ok" for result in results[: len(lab.phases())])
     except KeyboardInterrupt:
-        ignore_interrupts()
         display.close()
-        print("\nInterrupted: stopping what was started.", file=sys.stderr)
+        print("\nInterrupted: stopping what was started.", file=sys.stderr, flush=True)
         return 130
     finally:
         ignore_interrupts()
         display.close()
-        if not keep:
-            lab.stop()
-    if keep:
-        print("\nIt runs until `./run down`. Look around:", *exports(lab.place, os.environ), sep="\n")
-    return int(any(result.state != "ok" for result in results))
+        if not leave:
+            lab.stop(keep_logs=failed)
+    _say_what_is_left(lab, leave=leave, failed=failed)
+    return int(failed)
+
+
+def _say_what_is_left(lab: Lab, *, leave: bool, failed: bool) -> None:
+    if leave:
+        print("\nIt runs until `./run down`. To look around:", *exports(lab.place, os.environ), sep="\n")
+    elif failed and isinstance(lab, Stack):
+        print(f"\nNothing is left running. The logs: {lab.folder}")
 
 
 def _perform(lab: Lab, tools: Tools, display: Display) -> list[Result]:

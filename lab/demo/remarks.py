@@ -28,8 +28,9 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Somebody else's words, as they are: a command's output, a condition's message, an event."""
+    """Somebody else's words, as they are: a condition's message, an event; `who` "": a command's output."""
 
+    who: str
     text: str
 
 
@@ -81,8 +82,9 @@ def remark_lines(remark: Remark) -> list[str]:
             return [f"    $ {text}"]
         case Edit(path, before, after):
             return [f"    {path}:", f"    - {before}"] + ([] if after is None else [f"    + {after}"])
-        case Quote(text):
-            return [f"    | {line}" for line in text.splitlines()]
+        case Quote(who, text):
+            said = f"{who}: {text}" if who else text
+            return [f"    | {line}" for line in said.splitlines()]
         case Note(text):
             return textwrap.wrap(text, WIDTH, initial_indent="    # ", subsequent_indent="    # ")
 

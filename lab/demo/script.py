@@ -26,7 +26,7 @@ STORY = (
         "From Git to the cluster",
         (
             Step("Pushed", steps.push_examples),
-            Step("Asked for", steps.ask_for_it),
+            Step("Objects made", steps.ask_for_it),
             Step("Revision fetched", steps.see_revision),
             Step("Artifact stored", steps.see_artifact),
             Step("Built", steps.see_build),

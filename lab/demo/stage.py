@@ -1,4 +1,4 @@
-"""Where the demo happens: a person's clone of the repository, kubectl and git, and looks at the API server."""
+"""Where the demo happens: a person's clone of the repository, kubectl, git, and looks at the API server."""
 
 import shlex
 import subprocess
@@ -26,6 +26,10 @@ class StepFailed(Exception):
     """A step did not go as it should; the message says what was seen instead."""
 
 
+class NotYet(Exception):
+    """A look did not see what is waited for; the message says what it saw."""
+
+
 class Stage:
     """Args:
     lab: may be started later than this is made. folder: an empty one, for the clone.
@@ -38,6 +42,7 @@ class Stage:
         self._tools = tools
         self._home = folder
         self.clone = folder / "shop"
+        self.app_before_mistake: object = None  # set by the step that makes it, for the one after
         self._client: ApiClient | None = None
         self._acted_s = 0.0
         self._events_before: set[tuple[str, str]] = set()
@@ -67,7 +72,7 @@ class Stage:
         self._acted_s = time.monotonic()
         if ran.returncode != 0:
             raise StepFailed(f"kubectl ended with {ran.returncode}: {ran.stderr.strip()}")
-        self.tell(Quote(ran.stdout.strip()))
+        self.quote("", ran.stdout.strip())
 
     def git(self, *args: str) -> None:
         """Run git in the clone, or, to make it, beside. Raises GitFailed."""
@@ -94,8 +99,8 @@ class Stage:
     def note(self, text: str) -> None:
         self.tell(Note(text))
 
-    def quote(self, text: str) -> None:
-        self.tell(Quote(text))
+    def quote(self, who: str, text: str) -> None:
+        self.tell(Quote(who, text))
 
     # --- what is seen ---
 
@@ -107,7 +112,7 @@ class Stage:
         return time.monotonic() - self._acted_s
 
     def until(self, what: str, look: Callable[[], T | None]) -> T:
-        """Look again and again until something true is seen, and return that. No answer counts as "not yet".
+        """Look again and again until something true is seen, and return that. No answer counts as `NotYet`.
 
         Raises:
             StepFailed: not within a minute; names `what` and what was seen last.
@@ -116,7 +121,7 @@ class Stage:
         while True:
             try:
                 seen: T | Exception | None = look()
-            except (OSError, ApiRefused) as error:
+            except (NotYet, OSError, ApiRefused) as error:
                 seen = error
             if seen and not isinstance(seen, Exception):
                 return seen

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.demo.remarks import Seen
-from lab.demo.stage import Stage, StepFailed
+from lab.demo.stage import NotYet, Stage, StepFailed
 
 _EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 _EXAMPLE_URL = "https://git.example.com/shop.git"
@@ -25,10 +25,8 @@ _CRONJOB = f"/apis/batch/v1/namespaces/{_SPACE}/cronjobs/refill"
 
 def push_examples(stage: Stage) -> Seen:
     url = stage.lab.place.git_url
-    stage.git("clone", "--quiet", url, "shop")
-    stage.note(
-        "Copy examples/shop into the clone, and gitrepository.yaml and staging.yaml into its folder sync."
-    )
+    stage.git("clone", url, "shop")
+    stage.note("Copied into it: examples/shop, and as sync/ examples/gitrepository.yaml and staging.yaml.")
     shutil.copytree(_EXAMPLES / "shop", stage.clone, dirs_exist_ok=True)
     sync = stage.clone / "sync"
     sync.mkdir()
@@ -37,17 +35,15 @@ def push_examples(stage: Stage) -> Seen:
     source = sync / "gitrepository.yaml"
     source.write_text(source.read_text().replace(_EXAMPLE_URL, url).replace("interval: 1m", "interval: 1s"))
     stage.git("add", ".")
-    stage.git("commit", "--quiet", "--message", "Open the shop")
-    stage.git("push", "--quiet", "origin", "main")
+    stage.git("commit", "--message", "Open the shop")
+    stage.git("push", "origin", "main")
     return Seen(f"main is {stage.head()[:12]}")
 
 
 def ask_for_it(stage: Stage) -> Seen:
-    stage.note(
-        "spec.interval of the GitRepository is 1s here: up to a second of what follows a push is waiting."
-    )
+    stage.note("The GitRepository's interval is 1s here: after a push, up to a second is waiting.")
     stage.kubectl("apply", "-f", "sync/")
-    return Seen("from now on the times count from here")
+    return Seen("GitRepository and Kustomization; the times below count from here")
 
 
 def see_revision(stage: Stage) -> Seen:
@@ -93,17 +89,17 @@ def see_pods(stage: Stage) -> Seen:
 
 def push_new_tag(stage: Stage) -> Seen:
     stage.edit(f"{_OVERLAY}/kustomization.yaml", "newTag: 1.28.0", "newTag: 1.29.0")
-    stage.git("commit", "--quiet", "--all", "--message", "Newer nginx")
-    stage.git("push", "--quiet", "origin", "main")
+    stage.git("commit", "--all", "--message", "Newer nginx")
+    stage.git("push", "origin", "main")
     image = stage.until("the Deployment has the new image", lambda: _image(stage, ":1.29.0"))
     return Seen(image, stage.since())
 
 
 def remove_file(stage: Stage) -> Seen:
-    stage.git("rm", "--quiet", f"{_OVERLAY}/refill.yaml")
-    stage.edit(f"{_OVERLAY}/kustomization.yaml", "- refill.yaml # only here", None)
-    stage.git("commit", "--quiet", "--all", "--message", "The shelves refill themselves")
-    stage.git("push", "--quiet", "origin", "main")
+    stage.git("rm", f"{_OVERLAY}/refill.yaml")
+    stage.edit(f"{_OVERLAY}/kustomization.yaml", "- refill.yaml", None)
+    stage.git("commit", "--all", "--message", "The shelves refill themselves")
+    stage.git("push", "origin", "main")
     stage.until("the CronJob is gone", lambda: stage.client.find(_CRONJOB) is None)
     return Seen(f"CronJob/{_SPACE}/refill is gone", stage.since())
 
@@ -120,7 +116,7 @@ def scale_by_hand(stage: Stage) -> Seen:
     )
     took_s = stage.since()
     about = f"Deployment/{_SPACE}/web configured"
-    stage.quote(stage.until("an event that names who changed it", lambda: stage.event(about)))
+    stage.quote("event", stage.until("an event that names who changed it", lambda: stage.event(about)))
     return Seen(f"{wanted} replicas again", took_s)
 
 
@@ -135,7 +131,7 @@ def delete_by_hand(stage: Stage) -> Seen:
     stage.until("the Service is there again", is_back)
     took_s = stage.since()
     about = f"Service/{_SPACE}/web created"
-    stage.quote(stage.until("an event that tells of it", lambda: stage.event(about)))
+    stage.quote("event", stage.until("an event that tells of it", lambda: stage.event(about)))
     return Seen(f"Service/{_SPACE}/web is back", took_s)
 
 
@@ -143,29 +139,28 @@ def delete_by_hand(stage: Stage) -> Seen:
 
 
 def push_mistake(stage: Stage) -> Seen:
-    before = _identity(stage)
+    stage.app_before_mistake = _identity(stage)
     stage.edit("base/deployment.yaml", "replicas: 2", "replicas 2")
-    stage.git("commit", "--quiet", "--all", "--message", "Tidy up")
-    stage.git("push", "--quiet", "origin", "main")
+    stage.git("commit", "--all", "--message", "Tidy up")
+    stage.git("push", "origin", "main")
     head = stage.head()
     message = stage.until("the Kustomization says what is wrong", lambda: _failed_at(stage, head))
     took_s = stage.since()
-    stage.quote(message)
-    if (after := _identity(stage)) != before:
-        raise StepFailed(f"the running app was touched: it was {before} and is {after}")
-    return Seen(f"the Kustomization says what and where", took_s)
+    stage.quote("kustomization/shop-staging, Ready=False", message)
+    return Seen("its status says what and where", took_s)
 
 
 def see_untouched(stage: Stage) -> Seen:
-    """Once more, after the failed run has ended and been retried at least once by everything that watches."""
-    ready = stage.until("all pods of the Deployment are ready", lambda: _rolled_out(stage))
-    generation = stage.client.get(_DEPLOYMENT)["metadata"]["generation"]
-    return Seen(f"{ready} pods ready, still generation {generation} of the Deployment")
+    before, after = stage.app_before_mistake, _identity(stage)
+    if after != before:
+        raise StepFailed(f"the running app was touched: it was {before} and is {after}")
+    ready = stage.until("all pods are ready", lambda: _rolled_out(stage))
+    return Seen(f"{ready} pods ready; {', '.join(after)} as before")
 
 
 def revert_mistake(stage: Stage) -> Seen:
     stage.git("revert", "--no-edit", "HEAD")
-    stage.git("push", "--quiet", "origin", "main")
+    stage.git("push", "origin", "main")
     head = stage.head()
     message = stage.until("the Kustomization is Ready again", lambda: _ready_at(stage, head))
     return Seen(message, stage.since())
@@ -174,51 +169,67 @@ def revert_mistake(stage: Stage) -> Seen:
 # --- looks at the cluster ---
 
 
-def _artifact(stage: Stage, commit: str) -> dict[str, Any] | None:
-    artifact: dict[str, Any] | None = stage.client.get(_SOURCE).get("status", {}).get("artifact")
-    return artifact if artifact and artifact["revision"].endswith(commit) else None
+def _artifact(stage: Stage, commit: str) -> dict[str, Any]:
+    status = stage.client.get(_SOURCE).get("status", {})
+    artifact: dict[str, Any] = status.get("artifact", {})
+    if not artifact.get("revision", "").endswith(commit):
+        raise NotYet(f"artifact of {artifact.get('revision')}, {_told(_condition(status))}")
+    return artifact
 
 
-def _ready_at(stage: Stage, commit: str) -> str | None:
+def _ready_at(stage: Stage, commit: str) -> str:
     """The Ready condition's message once `commit` is applied; its commit is shortened, for people."""
     status = stage.client.get(_SYNC).get("status", {})
-    ready = _condition(status, "Ready")
-    if ready["status"] != "True" or not str(status.get("lastAppliedRevision", "")).endswith(commit):
-        return None
+    ready = _condition(status)
+    if ready["status"] != "True" or not status.get("lastAppliedRevision", "").endswith(commit):
+        raise NotYet(_told(ready))
     return str(ready["message"]).replace(commit, commit[:12])
 
 
-def _failed_at(stage: Stage, commit: str) -> str | None:
+def _failed_at(stage: Stage, commit: str) -> str:
     """The Ready condition's message, as it is, once `commit` has been tried and refused."""
     status = stage.client.get(_SYNC).get("status", {})
-    ready = _condition(status, "Ready")
-    if ready["status"] != "False" or not str(status.get("lastAttemptedRevision", "")).endswith(commit):
-        return None
+    ready = _condition(status)
+    if ready["status"] != "False" or not status.get("lastAttemptedRevision", "").endswith(commit):
+        raise NotYet(_told(ready))
     return str(ready["message"])
 
 
-def _condition(status: dict[str, Any], type_: str) -> dict[str, Any]:
-    found = [one for one in status.get("conditions", []) if one["type"] == type_]
-    return found[0] if found else {"status": "Unknown", "message": ""}
+def _condition(status: dict[str, Any]) -> dict[str, Any]:
+    """The condition Ready."""
+    found = [one for one in status.get("conditions", []) if one["type"] == "Ready"]
+    return found[0] if found else {"status": "Unknown", "message": "not reconciled yet"}
 
 
-def _image(stage: Stage, tag: str) -> str | None:
+def _told(ready: dict[str, Any]) -> str:
+    return f"Ready={ready['status']}: {ready['message']}"
+
+
+def _image(stage: Stage, tag: str) -> str:
     image = str(stage.client.get(_DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"])
-    return image if image.endswith(tag) else None
+    if not image.endswith(tag):
+        raise NotYet(f"image {image}, {_told(_condition(stage.client.get(_SYNC).get('status', {})))}")
+    return image
 
 
-def _rolled_out(stage: Stage) -> int | None:
+def _rolled_out(stage: Stage) -> int:
     """The number of pods once all are of the newest template and ready, and no other is left."""
     deployment = stage.client.get(_DEPLOYMENT)
     wanted, status = deployment["spec"]["replicas"], deployment.get("status", {})
-    if status.get("observedGeneration") != deployment["metadata"]["generation"]:
-        return None
     counts = {status.get(name) for name in ("replicas", "updatedReplicas", "readyReplicas")}
-    return int(wanted) if counts == {wanted} else None
+    if status.get("observedGeneration") != deployment["metadata"]["generation"] or counts != {wanted}:
+        raise NotYet(f"{wanted} replicas wanted, status {status}")
+    return int(wanted)
 
 
-def _identity(stage: Stage) -> dict[str, tuple[str, int]]:
-    """What changes when somebody touches the app: UIDs and generations of what it consists of."""
-    found = {"Deployment": _DEPLOYMENT, "Service": _SERVICE}
-    seen = {name: stage.client.get(path)["metadata"] for name, path in found.items()}
-    return {name: (meta["uid"], meta.get("generation", 0)) for name, meta in seen.items()}
+def _identity(stage: Stage) -> dict[str, tuple[str, str]]:
+    """What moves when somebody writes to the app: UIDs and generations, or versions where there is none.
+
+    A Deployment's resourceVersion also moves when its status is counted anew, hence the generation.
+    """
+    paths = {"Deployment": _DEPLOYMENT, "Service": _SERVICE, "Namespace": f"/api/v1/namespaces/{_SPACE}"}
+    seen = {name: stage.client.get(path)["metadata"] for name, path in paths.items()}
+    return {
+        name: (meta["uid"], str(meta.get("generation") or meta["resourceVersion"]))
+        for name, meta in seen.items()
+    }

@@ -29,7 +29,7 @@ from lab.demo.remarks import (
     verdict,
 )
 
-_SIGNS = {"ok": ("✓", "bold green"), "failed": ("✗", "bold red"), "not run": ("–", "dim")}
+_SIGNS = {"ok": ("✓", "bold green"), "failed": ("✗", "bold red"), "not run": ("-", "dim")}
 _WORDS = {"ok": "ok", "FAILED": "failed", "not run": "not run"}  # from the plain word back to the state
 
 
@@ -131,7 +131,7 @@ def _painted(remark: Remark) -> Text:
         case Edit(path, before, after):
             lines = [Text(path, "dim"), Text(f"- {before}", "red")]
             return Text("\n").join(lines if after is None else [*lines, Text(f"+ {after}", "green")])
-        case Quote(text):
-            return Text(text, "yellow")
+        case Quote(who, text):
+            return Text.assemble((f"{who}: ", "dim"), (text, "yellow")) if who else Text(text, "dim")
         case Note(text):
             return Text(text, "italic dim")

@@ -6,9 +6,9 @@ path decides, a pattern that matches a folder's name matches all below it, and s
 brings back everything in `sub`, even a .gitignore. Source: behaviour-source.md 1.7; default-ignore.tsv.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 VCS = (".git/", ".gitignore", ".gitmodules", ".gitattributes")
 EXTENSIONS = ("*.jpg", "*.jpeg", "*.gif", "*.png", "*.wmv", "*.flv", "*.tar.gz", "*.zip")
@@ -139,14 +139,28 @@ def _skip_to(segment: str, rest: list[str]) -> bool:
 
 
 def _glob(segment: str, name: str) -> bool:
-    """Whether a pattern without slashes matches a whole name, in time proportional to the product of both.
+    """Whether a pattern without slashes matches a whole name."""
+    return _matcher(segment)(name)
+
+
+@lru_cache(maxsize=4096)
+def _matcher(segment: str) -> Callable[[str], bool]:
+    """The shapes that nearly all patterns have, a name and `*.ext`, are compared without a loop of ours."""
+    rest = segment.removeprefix("*")
+    if not any(special in rest for special in "*?[\\"):
+        return rest.__eq__ if rest == segment else lambda name: name.endswith(rest)
+    tokens = _compile(segment)
+    if tokens is None:
+        return lambda _name: False
+    return partial(_walk, tokens)
+
+
+def _walk(tokens: Sequence["_Token"], name: str) -> bool:
+    """In time proportional to the product of both.
 
     A regular expression would try every way to divide the name among the stars, and whoever can push
     chooses both.
     """
-    tokens = _compile(segment)
-    if tokens is None:
-        return False
     at, position = 0, 0
     star, resume = -1, 0  # the last star, and where in the name it would end if it took one character more
     while position < len(name):
@@ -180,7 +194,6 @@ _STAR = _Token((), negated=True)
 _ANY = _Token((), negated=True)
 
 
-@lru_cache(maxsize=4096)
 def _compile(segment: str) -> tuple[_Token, ...] | None:
     """Go's `filepath.Match` in tokens; None for a malformed pattern, which matches nothing.
 

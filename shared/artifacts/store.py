@@ -178,9 +178,10 @@ class Draft:
         self._file = file
         self._digester = digester
         self._path = path
+        self._shown = Path(path)
 
     def write(self, data: bytes) -> int:
-        with _explained(Path(self._path)):
+        with _explained(self._shown):
             self._file.write(data)
         self._digester.update(data)
         return len(data)

@@ -7,14 +7,17 @@ boundary that the next fetch announces. The folder may be removed at any time; t
 everything.
 """
 
+import contextlib
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from dulwich.errors import ApplyDeltaError, ChecksumMismatch, NoIndexPresent
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ObjectID
 
@@ -26,6 +29,18 @@ _PACKS_MAX = (
 )
 _HEX40 = re.compile(r"[0-9a-f]{40}")
 _OBJECTS = "objects"
+
+
+# What a lookup raises when a pack is gone, cut off, or has a flipped bit.
+_DAMAGE = (
+    LookupError,
+    ValueError,
+    AssertionError,
+    zlib.error,
+    ChecksumMismatch,
+    ApplyDeltaError,
+    NoIndexPresent,
+)
 
 
 class Incomplete(ObjectRefused):
@@ -66,7 +81,10 @@ class Objects:
 
     def close(self) -> None:
         if self._store is not None:
-            self._store.close()
+            # An error that is being handled may still hold a view of a mapped pack, which then cannot be
+            # closed here; letting go of the store releases it as soon as that error is gone.
+            with contextlib.suppress(BufferError):
+                self._store.close()
             self._store = None
 
     @contextmanager
@@ -98,9 +116,9 @@ class Objects:
         """
         try:
             return self._objects.get_raw(ObjectID(object_id.encode()))
-        except KeyError:
+        except _DAMAGE:
             raise Incomplete(
-                f"object {object_id} is missing from what the server sent; it is fetched again"
+                f"object {object_id} is missing or damaged; everything is fetched again"
             ) from None
 
     def __contains__(self, object_id: str) -> bool:

@@ -6,12 +6,15 @@ token, since in-cluster tokens rotate.
 """
 
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from kubernetes import client as _client
 from kubernetes import config as _config
+
+TOKEN_FOR_S = 10.0  # a rotated token is good for minutes after its successor appears
 
 
 class NoConnection(Exception):
@@ -65,12 +68,22 @@ def _from_configuration(found: "_client.Configuration") -> Connection:
         if found.cert_file:
             tls.load_cert_chain(found.cert_file, found.key_file)
 
-    def authorization() -> str:
-        # Runs the package's refresh hook: a service account's token file is read again about once a minute.
-        return (
-            found.get_api_key_with_prefix("authorization")
-            or found.get_api_key_with_prefix("BearerToken")
-            or ""
-        )
+    def read() -> str:
+        # Runs the package's refresh hook: a service account's token file, which is rotated, is read again.
+        header = found.get_api_key_with_prefix("authorization")
+        return header or found.get_api_key_with_prefix("BearerToken") or ""
 
-    return Connection(found.host.rstrip("/"), tls, authorization)
+    return Connection(found.host.rstrip("/"), tls, _kept(read))
+
+
+def _kept(read: Callable[[], str], now_s: Callable[[], float] = time.monotonic) -> Callable[[], str]:
+    """`read`, at most every `TOKEN_FOR_S`: it costs as much as a tenth of a request."""
+    value, until = "", 0.0
+
+    def authorization() -> str:
+        nonlocal value, until
+        if now_s() >= until:
+            value, until = read(), now_s() + TOKEN_FOR_S
+        return value
+
+    return authorization

@@ -101,9 +101,9 @@ def of_error(
     return (*error.marks, ready, again), (*error.drop, "Stalled")
 
 
-def of_progress(message: str) -> tuple[tuple[Mark, ...], tuple[str, ...]]:
+def of_progress(message: str, *, ready: str) -> tuple[tuple[Mark, ...], tuple[str, ...]]:
     """Marks and drops while a run is under way and long enough to be worth a write."""
     return (
         Mark("Reconciling", "True", "Progressing", message),
-        Mark("Ready", "Unknown", "Progressing", "Reconciliation in progress"),
+        Mark("Ready", "Unknown", "Progressing", ready or message),
     ), ("Stalled",)

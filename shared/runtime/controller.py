@@ -60,6 +60,10 @@ class Reconciler(Protocol[R]):
         """The field manager of status patches."""
 
     @property
+    def in_progress(self) -> str:
+        """The message of Ready=Unknown while a run is under way; "" means the progress itself."""
+
+    @property
     def wakes_on(self) -> tuple[str, ...]:
         """Annotations besides requestedAt whose change starts a run."""
 
@@ -202,7 +206,10 @@ class Controller(Generic[R]):
         if obj.deleting:
             return await self._delete(obj, run)
         if self._reconciler.is_suspended(obj):
-            await self._write(run, Finding(drop=("Stalled",), handled=self._requested_at(run)))
+            ready = conditions.find(report.conditions_of(raw.get("status", {})), "Ready")
+            is_ready = ready is not None and ready.status == "True"
+            found = Finding(drop=("Stalled",), observed=is_ready, handled=self._requested_at(run))
+            await self._write(run, found)
             return "success"
         if FINALIZER not in obj.metadata.finalizers:
             changed = await self._writer.finalizers(run.key, run.uid, lambda now: [*now, FINALIZER])
@@ -349,7 +356,11 @@ class Controller(Generic[R]):
         return requested
 
     async def _write_progress(self, run: Run, fields: RawObject, message: str | None) -> None:
-        marks, drop = conditions.of_progress(message) if message is not None else ((), ())
+        marks, drop = (
+            conditions.of_progress(message, ready=self._reconciler.in_progress)
+            if message is not None
+            else ((), ())
+        )
         await self._write(run, Finding(marks=marks, drop=drop, fields=fields))
 
     async def _write(self, run: Run, finding: Finding) -> None:

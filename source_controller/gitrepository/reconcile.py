@@ -55,6 +55,7 @@ class GitRepositoryReconciler:
     kind: Kind[GitRepository] = GIT_REPOSITORY
     failure_reason = "Failed"
     status_manager = "source-controller"
+    in_progress = ""  # the progress itself (behaviour-source.md 1.3)
     wakes_on: tuple[str, ...] = ()
 
     def __init__(
@@ -180,6 +181,10 @@ class GitRepositoryReconciler:
         # old one, and consumers may be downloading it.
         if published.left_out_count and artifact != obj.status.artifact:
             run.event(_left_out(published))
+        last = obj.status.artifact
+        if last is not None and last.digest == artifact.digest:
+            told = f"artifact up-to-date with remote revision: '{artifact.revision}'"
+            run.event(Event("Trace", "ArtifactUpToDate", told))
         return _succeeded(obj, artifact, subject=published.subject or artifact.revision)
 
     def _artifact(self, obj: GitRepository, resolved: Resolved, path: str, published: Published) -> Artifact:

@@ -43,7 +43,7 @@ class FaultProxy:
 
     def __init__(self, cluster: ControlPlane) -> None:
         self._cluster = cluster
-        self._port = free_port()
+        self.port = free_port()
         self._counter = Counter(())
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
@@ -54,7 +54,7 @@ class FaultProxy:
 
     @property
     def kubeconfig(self) -> Path:
-        return self._cluster.kubeconfig_through(self._port)
+        return self._cluster.kubeconfig_through(self.port)
 
     def obey(self, *rules: Rule) -> None:
         """From now on these rules, counted from zero, and no others."""
@@ -105,9 +105,9 @@ class FaultProxy:
         server = web.Server(
             self._handle, handler_cancellation=True, keepalive_timeout=_KEEP_ALIVE_S, access_log=None
         )
-        runner = web.ServerRunner(server)
+        runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self._port, ssl_context=tls, shutdown_timeout=0.1)
+        site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=tls)
         await site.start()
         self._started.set()
         await self._stopping.wait()

@@ -49,7 +49,12 @@ class Lane:
         self.controller = Controller(
             "kustomize_controller",
             self.proxy.kubeconfig,
-            flags=[f"--watch-label-selector=lane={self.name}", "--cache-path=cache", *flags],
+            flags=[
+                f"--watch-label-selector=lane={self.name}",
+                "--cache-path=cache",
+                "--state-path=state",
+                *flags,
+            ],
         )
 
     def __enter__(self) -> "Lane":
@@ -105,7 +110,8 @@ class Case:
             builds: whether it must build; what it then renders to is asked of the stock binary.
             path: what the Kustomization builds, below the repository's root.
         """
-        self.worktree.write({name: text and text.replace("TOKEN", self.token) for name, text in files.items()})
+        named = {name: text and text.replace("TOKEN", self.token) for name, text in files.items()}
+        self.worktree.write(named)
         self.worktree.commit()
         return self.push(builds=builds, path=path)
 
@@ -159,7 +165,7 @@ class Case:
 
     def ready(self) -> Object:
         """The condition Ready, {} while there is none."""
-        conditions = self.read().get("status", {}).get("conditions", [])
+        conditions: list[Object] = self.read().get("status", {}).get("conditions", [])
         return next((c for c in conditions if c["type"] == "Ready"), {})
 
     def await_artifact(self, timeout_s: float = _START_S) -> None:
@@ -176,8 +182,19 @@ class Case:
     def await_converged(self, timeout_s: float = _START_S) -> float:
         """Until the newest revision is applied, or the deleted Kustomization gone; the seconds that took."""
         began = time.monotonic()
-        eventually(lambda: self._missing() is None, timeout_s, f"{self.token}: {self._missing()}")
+
+        def converged() -> bool:
+            missing = self._missing()
+            if missing is not None:
+                raise LookupError(missing)
+            return True
+
+        eventually(converged, timeout_s, f"{self.token} converges")
         return time.monotonic() - began
+
+    def is_done(self) -> bool:
+        """Converged, and nothing was written for a second."""
+        return self._missing() is None and self.lane.proxy.history.quiet_for_s() > 1
 
     def _missing(self) -> str | None:
         item = self.client.find(self.path)
@@ -186,7 +203,8 @@ class Case:
         if item is None:
             return "the Kustomization is not there"
         status = item.get("status", {})
-        ready = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+        conditions: list[Object] = status.get("conditions", [])
+        ready = next((c for c in conditions if c["type"] == "Ready"), {})
         at = (status.get("lastAppliedRevision"), status.get("observedGeneration"), ready.get("status"))
         wanted = (self.revisions[-1].name, item["metadata"]["generation"], "True")
         return None if at == wanted else f"{at}, not {wanted}: {ready.get('message')}"

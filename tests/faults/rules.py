@@ -1,4 +1,4 @@
-"""Rules of the fault proxy: which request, when, and what happens to it. Pure data, but for their counting."""
+"""Rules of the fault proxy as data: which request, when, and what happens to it."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase

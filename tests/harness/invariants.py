@@ -24,6 +24,7 @@ _REPOSITORIES = ("GitRepository", "/apis/source.toolkit.fluxcd.io/v1/gitreposito
 _OWNER_NAME = "kustomize.toolkit.fluxcd.io/name"
 _OWNER_NAMESPACE = "kustomize.toolkit.fluxcd.io/namespace"
 _PRUNE = "kustomize.toolkit.fluxcd.io/prune"
+_STORAGE_S = 10.0
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -203,10 +204,14 @@ def _id(item: Object) -> str:
 
 
 def _list(client: ApiClient, path: str, **query: str) -> list[Object]:
-    try:
-        items: list[Object] = client.get(path, **query)["items"]
-    except ApiRefused as refusal:
-        if refusal.status in (404, 405):  # a kind that has just gone, or that lists only within a namespace
-            return []
-        raise
-    return items
+    deadline = time.monotonic() + _STORAGE_S
+    while True:
+        try:
+            items: list[Object] = client.get(path, **query)["items"]
+            return items
+        except ApiRefused as refusal:
+            if refusal.status in (404, 405):  # a kind that has just gone, or lists only within a namespace
+                return []
+            if refusal.status != 429 or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)  # the storage of a kind that has just come is being initialised

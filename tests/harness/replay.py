@@ -265,7 +265,7 @@ def _seen_gone(past: Past, id_: str, before_s: float) -> bool:
     ids = _ids(past)
     return any(
         ids.get(_place(exchange)) == id_
-        and (exchange.target.verb == "delete" and exchange.done or exchange.status == 404)
+        and ((exchange.target.verb == "delete" and exchange.done) or exchange.status == 404)
         and _ended(exchange) <= before_s
         for exchange in past.history.all()
     )

@@ -5,6 +5,7 @@ many repositories cost nothing while they wait. Whatever a story made is deleted
 invariants were checked.
 """
 
+import functools
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -246,23 +247,35 @@ class Story:
     def end(self) -> None:
         """Check the invariants, delete all that is ours, and wait until it is gone."""
         for namespace in (self.namespace, *self.others):
-            check_invariants(
-                self.cluster.client, store=self.store, left=frozenset(self.left), namespace=namespace
-            )
+            if namespace == self.namespace or self.all_of("Kustomization", namespace):
+                check_invariants(
+                    self.cluster.client, store=self.store, left=frozenset(self.left), namespace=namespace
+                )
         self.remove()
 
     def remove(self) -> None:
-        for namespace in (self.namespace, *self.others):
-            for kind in ("Kustomization", "GitRepository"):
+        """Delete Kustomizations and sources, wait until they are gone, and sweep up what they left behind,
+        for other tests look at the whole cluster."""
+        namespaces = (self.namespace, *self.others)
+        for kind in ("Kustomization", "GitRepository"):
+            for namespace in namespaces:
                 for item in self.all_of(kind, namespace):
                     self._delete_if_there(self.path(kind, item["metadata"]["name"], namespace))
-        for namespace in (self.namespace, *self.others):
-            for kind in ("Kustomization", "GitRepository"):
-                eventually(
-                    lambda kind=kind, namespace=namespace: self._is_empty(kind, namespace),  # type: ignore[misc]
-                    TIMEOUT_S,
-                    f"every {kind} in {namespace} is gone",
-                )
+        for kind in ("Kustomization", "GitRepository"):
+            for namespace in namespaces:
+                what = f"every {kind} in {namespace} is gone"
+                eventually(functools.partial(self._is_empty, kind, namespace), TIMEOUT_S, what)
+        for namespace in namespaces:
+            self._sweep(namespace)
+
+    def _sweep(self, owner: str) -> None:
+        for kind, (root, plural) in _ROOTS.items():
+            if kind in ("Event", "Kustomization", "GitRepository", "Widget"):
+                continue
+            selector = f"{KUSTOMIZE}/namespace={owner}"
+            for item in self.cluster.client.get(f"{root}/{plural}", labelSelector=selector)["items"]:
+                metadata = item["metadata"]
+                self._delete_if_there(self.path(kind, metadata["name"], metadata.get("namespace", "")))
 
     def _is_empty(self, kind: str, namespace: str) -> bool:
         items = self.all_of(kind, namespace)

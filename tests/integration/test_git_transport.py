@@ -4,7 +4,7 @@ import random
 import socket
 import ssl
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -203,14 +203,46 @@ def test_a_server_without_filters_and_hidden_commits(
     assert fetch(git_server, name, RefSpec(commit=first), objects).commit.subject == "first"
 
 
-def test_a_damaged_cache_is_fetched_again(
-    git_server: GitServer, name: str, worktree: Worktree, tmp_path: Path
-) -> None:
-    one = published(git_server, name, tmp_path)
-    for pack in (tmp_path / "cache").rglob("*.pack"):
+def lose_all(packs: list[Path]) -> None:
+    for pack in packs:
         pack.unlink()
-    for index in (tmp_path / "cache").rglob("*.idx"):
-        index.unlink()
+        pack.with_suffix(".idx").unlink()
+
+
+def lose_the_first(packs: list[Path]) -> None:
+    lose_all(packs[:1])
+
+
+def flip_a_bit(packs: list[Path]) -> None:
+    raw = bytearray(packs[0].read_bytes())
+    raw[len(raw) // 2] ^= 1
+    packs[0].chmod(0o600)
+    packs[0].write_bytes(raw)
+
+
+def cut_off(packs: list[Path]) -> None:
+    packs[0].chmod(0o600)
+    packs[0].write_bytes(packs[0].read_bytes()[:1000])
+
+
+DAMAGE = {
+    "all gone": lose_all,
+    "the first pack gone": lose_the_first,
+    "a flipped bit": flip_a_bit,
+    "cut off": cut_off,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_cache_is_fetched_again(
+    damage: Callable[[list[Path]], None], git_server: GitServer, name: str, worktree: Worktree, tmp_path: Path
+) -> None:
+    published(git_server, name, tmp_path)
+    worktree.publish({"new.yaml": b"x"})
+    one = published(git_server, name, tmp_path)
+    packs = sorted((tmp_path / "cache").rglob("*.pack"), key=lambda pack: -pack.stat().st_size)
+    assert len(packs) == 2
+    damage(packs)
     assert published(git_server, name, tmp_path).digest == one.digest
 
 

@@ -58,6 +58,9 @@ class Desk:
     def read(self) -> Object:
         return self.client.get(self._path)
 
+    def find(self) -> Object | None:
+        return self.client.find(self._path)
+
     def ask(self) -> str:
         """Ask for a run; returns the value that lastHandledReconcileAt will have."""
         value = secrets.token_hex(4)

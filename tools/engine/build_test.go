@@ -23,14 +23,18 @@ var kustomizations = map[string]struct {
 		[]string{`"kind":"ConfigMap"`, `"kind":"Deployment"`, "!config.kubernetes.io/origin"},
 	},
 	"hidden files and folders": {
-		map[string]string{".a.yaml": configMap, ".h/b.yaml": deployment}, `{}`, []string{"ConfigMap", "Deployment"},
+		map[string]string{".a.yaml": configMap, ".h/b.yaml": deployment}, `{}`, []string{"ConfigMap",
+			"Deployment"},
 	},
-	"JSON is not scanned":     {map[string]string{"a.json": "{", "b.yaml": configMap}, `{}`, []string{"ConfigMap"}},
-	"empty and comment files": {map[string]string{"a.yaml": "", "b.yaml": "# none\n---\n", "c.yaml": configMap}, `{}`, []string{"ConfigMap"}},
-	"no manifest at all":      {map[string]string{"README.md": "x"}, `{}`, []string{""}},
+	"JSON is not scanned": {map[string]string{"a.json": "{", "b.yaml": configMap}, `{}`,
+		[]string{"ConfigMap"}},
+	"empty and comment files": {map[string]string{"a.yaml": "", "b.yaml": "# none\n---\n",
+		"c.yaml": configMap}, `{}`, []string{"ConfigMap"}},
+	"no manifest at all": {map[string]string{"README.md": "x"}, `{}`, []string{""}},
 	"a sub-folder with a kustomization": {
 		map[string]string{
-			"a.yaml": configMap, "sub/kustomization.yml": "resources: [listed.yaml]\n", "sub/listed.yaml": deployment,
+			"a.yaml": configMap, "sub/kustomization.yml": "resources: [listed.yaml]\n",
+			"sub/listed.yaml":   deployment,
 			"sub/unlisted.yaml": "not: {an: object}\n",
 		}, `{}`, []string{"ConfigMap", "Deployment", "!unlisted"},
 	},
@@ -40,35 +44,45 @@ var kustomizations = map[string]struct {
 	},
 	"the same with spec.buildMetadata": {
 		map[string]string{"kustomization.yaml": "configMapGenerator: [{name: g" + noHash + "}]\n"},
-		`{"buildMetadata": ["transformerAnnotations"]}`, []string{`"name":"g"`, "!config.kubernetes.io/origin"},
+		`{"buildMetadata": ["transformerAnnotations"]}`, []string{`"name":"g"`,
+			"!config.kubernetes.io/origin"},
 	},
-	"an empty kustomization": {map[string]string{"kustomization.yaml": "", "a.yaml": configMap}, `{}`, []string{"!ConfigMap"}},
+	"an empty kustomization": {map[string]string{"kustomization.yaml": "", "a.yaml": configMap}, `{}`,
+		[]string{"!ConfigMap"}},
 	"targetNamespace": {
-		map[string]string{"kustomization.yaml": "resources: [a.yaml, n.yaml]\nnamespace: old\n", "a.yaml": configMap,
+		map[string]string{"kustomization.yaml": "resources: [a.yaml, n.yaml]\nnamespace: old\n",
+			"a.yaml": configMap,
 			"n.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: mine}\n"},
-		`{"targetNamespace": "new"}`, []string{`"name":"settings","namespace":"new"`, `"kind":"Namespace","metadata":{"labels":{"kustomize.toolkit.fluxcd.io/name":"ks"},"name":"new"}`},
+		`{"targetNamespace": "new"}`, []string{`"name":"settings","namespace":"new"`,
+			`"kind":"Namespace","metadata":{"labels":{"kustomize.toolkit.fluxcd.io/name":"ks"},"name":"new"}`},
 	},
 	"namePrefix and nameSuffix": {
-		map[string]string{"kustomization.yaml": "resources: [a.yaml]\nnamePrefix: old-\n", "a.yaml": configMap},
+		map[string]string{"kustomization.yaml": "resources: [a.yaml]\nnamePrefix: old-\n",
+			"a.yaml": configMap},
 		`{"namePrefix": "p-", "nameSuffix": "-s"}`, []string{`"name":"p-settings-s"`},
 	},
 	"a strategic merge patch": {
 		map[string]string{"a.yaml": configMap},
-		`{"patches": [{"patch": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {k: w}"}]}`,
+		`{"patches": [{"patch": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {k: ` +
+			`w}"}]}`,
 		[]string{`"data":{"k":"w"}`},
 	},
 	"a JSON patch with a target": {
 		map[string]string{"a.yaml": configMap},
-		`{"patches": [{"patch": "[{\"op\": \"replace\", \"path\": \"/data/k\", \"value\": \"w\"}]", "target": {"kind": "ConfigMap", "name": "set.*"}}]}`,
+		`{"patches": [{"patch": "[{\"op\": \"replace\", \"path\": \"/data/k\", \"value\": \"w\"}]", ` +
+			`"target": {"kind": "ConfigMap", "name": "set.*"}}]}`,
 		[]string{`"data":{"k":"w"}`},
 	},
 	"a JSON patch that matches nothing": {
 		map[string]string{"a.yaml": configMap},
-		`{"patches": [{"patch": "[{\"op\": \"remove\", \"path\": \"/data/k\"}]", "target": {"kind": "Secret"}}]}`, []string{`"data":{"k":"v"}`},
+		`{"patches": [{"patch": "[{\"op\": \"remove\", \"path\": \"/data/k\"}]", "target": {"kind": ` +
+			`"Secret"}}]}`, []string{`"data":{"k":"v"}`},
 	},
 	"an image that the file has too": {
-		map[string]string{"kustomization.yaml": "resources: [a.yaml]\nimages: [{name: nginx, newTag: old}]\n", "a.yaml": deployment},
-		`{"images": [{"name": "nginx", "newName": "mirror/nginx", "newTag": "1.29"}, {"name": "envoy", "digest": "sha256:aa"}]}`,
+		map[string]string{"kustomization.yaml": "resources: [a.yaml]\nimages: [{name: nginx, newTag: " +
+			"old}]\n", "a.yaml": deployment},
+		`{"images": [{"name": "nginx", "newName": "mirror/nginx", "newTag": "1.29"}, {"name": "envoy", ` +
+			`"digest": "sha256:aa"}]}`,
 		[]string{`"image":"mirror/nginx:1.29"`, `"image":"envoy@sha256:aa"`},
 	},
 	"a component": {
@@ -77,19 +91,23 @@ var kustomizations = map[string]struct {
 	},
 	"a missing component, ignored": {
 		map[string]string{"a.yaml": configMap, "../part/kustomization.yaml": component},
-		`{"components": ["gone", "../part"], "ignoreMissingComponents": true}`, []string{`"name":"part"`, "settings"},
+		`{"components": ["gone", "../part"], "ignoreMissingComponents": true}`, []string{`"name":"part"`,
+			"settings"},
 	},
 	"commonMetadata": {
 		map[string]string{"a.yaml": deployment},
-		`{"commonMetadata": {"labels": {"team": "x", "kustomize.toolkit.fluxcd.io/name": "other"}, "annotations": {"n": "y"}}}`,
+		`{"commonMetadata": {"labels": {"team": "x", "kustomize.toolkit.fluxcd.io/name": "other"}, ` +
+			`"annotations": {"n": "y"}}}`,
 		[]string{`"metadata":{"annotations":{"n":"y"},"labels":{"kustomize.toolkit.fluxcd.io/name":"other","team":"x"},"name":"web"}`,
 			`"template":{"metadata":{"labels":{"app":"web"}}`},
 	},
 	"owner labels": {
-		map[string]string{"a.yaml": configMap}, `{}`, []string{`"labels":{"kustomize.toolkit.fluxcd.io/name":"ks"}`},
+		map[string]string{"a.yaml": configMap}, `{}`,
+		[]string{`"labels":{"kustomize.toolkit.fluxcd.io/name":"ks"}`},
 	},
 	"configuration of kustomize itself": {
-		map[string]string{"a.yaml": configMap, "b.yaml": "apiVersion: kustomize.config.k8s.io/v1\nkind: X\nmetadata: {name: x}\n"},
+		map[string]string{"a.yaml": configMap,
+			"b.yaml": "apiVersion: kustomize.config.k8s.io/v1\nkind: X\nmetadata: {name: x}\n"},
 		`{}`, []string{"settings", `!"X"`},
 	},
 }
@@ -140,42 +158,52 @@ var failures = map[string]struct {
 		"failed to decode Kubernetes YAML from app/a.yaml: missing metadata.name",
 	},
 	"not a manifest": {
-		map[string]string{"x/values.yaml": "a: b\n"}, `{}`, "failed to decode Kubernetes YAML from app/x/values.yaml: missing",
+		map[string]string{"x/values.yaml": "a: b\n"}, `{}`,
+		"failed to decode Kubernetes YAML from app/x/values.yaml: missing",
 	},
 	"the same object twice": {
 		map[string]string{"a.yaml": configMap, "b.yaml": configMap}, `{}`, "kustomize build failed: ",
 	},
 	"the same object in two versions": {
-		map[string]string{"a.yaml": deployment, "b.yaml": strings.Replace(deployment, "apps/v1", "apps/v1beta1", 1)}, `{}`,
+		map[string]string{"a.yaml": deployment, "b.yaml": strings.Replace(deployment, "apps/v1",
+			"apps/v1beta1", 1)}, `{}`,
 		"Deployment/web is built twice",
 	},
 	"generateName": {
-		map[string]string{"a.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: x-}\n"}, `{}`, "metadata.name",
+		map[string]string{"a.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: x-}\n"}, `{}`,
+		"metadata.name",
 	},
 	"generateName in a List": {
-		map[string]string{"a.yaml": "apiVersion: v1\nkind: List\nitems: [{apiVersion: batch/v1, kind: Job, metadata: {generateName: x-}}]\n"},
+		map[string]string{"a.yaml": "apiVersion: v1\nkind: List\nitems: [{apiVersion: batch/v1, kind: " +
+			"Job, metadata: {generateName: x-}}]\n"},
 		`{}`, "metadata.",
 	},
 	"a strategic merge patch that matches nothing": {
 		map[string]string{"a.yaml": configMap},
-		`{"patches": [{"patch": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata: {k: CANARY-7f3a}"}]}`,
+		`{"patches": [{"patch": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata: {k: ` +
+			`CANARY-7f3a}"}]}`,
 		"kustomize build failed: ",
 	},
 	"a patch that cannot be read": {
-		map[string]string{"a.yaml": configMap}, `{"patches": [{"patch": "CANARY-7f3a: ["}]}`, "kustomize build failed: ",
+		map[string]string{"a.yaml": configMap}, `{"patches": [{"patch": "CANARY-7f3a: ["}]}`,
+		"kustomize build failed: ",
 	},
 	"a missing component": {
-		map[string]string{"a.yaml": configMap}, `{"components": ["gone"]}`, "'app/gone' is not in the artifact",
+		map[string]string{"a.yaml": configMap}, `{"components": ["gone"]}`,
+		"'app/gone' is not in the artifact",
 	},
 	"a remote component": {
-		map[string]string{"a.yaml": configMap}, `{"components": ["https://example.com/org/repo//part?ref=main"]}`,
+		map[string]string{"a.yaml": configMap},
+		`{"components": ["https://example.com/org/repo//part?ref=main"]}`,
 		"component path 'https://example.com/org/repo//part' must be local and relative",
 	},
 	"an absolute component": {
-		map[string]string{"a.yaml": configMap}, `{"components": ["/part"]}`, "component path '/part' must be local and relative",
+		map[string]string{"a.yaml": configMap}, `{"components": ["/part"]}`,
+		"component path '/part' must be local and relative",
 	},
 	"a secret in a generator that fails": {
-		map[string]string{"kustomization.yaml": "secretGenerator: [{name: s, literals: ['CANARY-7f3a'], type: 7}]\n"}, `{}`, "failed",
+		map[string]string{"kustomization.yaml": "secretGenerator: [{name: s, literals: ['CANARY-7f3a'], " +
+			"type: 7}]\n"}, `{}`, "failed",
 	},
 }
 
@@ -202,7 +230,8 @@ func TestFailures(t *testing.T) {
 func TestNormalisation(t *testing.T) {
 	rows := map[string]struct{ manifest, want string }{
 		"stringData": {
-			"apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: b2xk, b: Yg==}\nstringData: {a: new}\n",
+			"apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: b2xk, b: Yg==}\nstringData: {a: " +
+				"new}\n",
 			`{"apiVersion":"v1","data":{"a":"bmV3","b":"Yg=="},"kind":"Secret","metadata":{"name":"s"}}`,
 		},
 		"stringData of another group": {
@@ -214,31 +243,38 @@ func TestNormalisation(t *testing.T) {
 			`{"apiVersion":"x.io/v1","kind":"X","metadata":{"name":"s"}}`,
 		},
 		"status of a CRD": {
-			"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: s}\nstatus: {a: 1}\n",
+			"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: " +
+				"s}\nstatus: {a: 1}\n",
 			`{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"s"},"status":{"a":1}}`,
 		},
 		"protocol of a Service": {
-			"apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 1}, {port: 2, protocol: UDP}]}\n",
+			"apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 1}, {port: 2, " +
+				"protocol: UDP}]}\n",
 			`{"apiVersion":"v1","kind":"Service","metadata":{"name":"s"},"spec":{"ports":[{"port":1,"protocol":"TCP"},{"port":2,"protocol":"UDP"}]}}`,
 		},
 		"protocol in a CronJob, not of init containers": {
-			"apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: s}\nspec: {jobTemplate: {spec: {template: {spec: " +
-				"{containers: [{ports: [{containerPort: 1}]}], initContainers: [{ports: [{containerPort: 1}]}]}}}}}\n",
+			"apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: s}\nspec: {jobTemplate: {spec: " +
+				"{template: {spec: " +
+				"{containers: [{ports: [{containerPort: 1}]}], initContainers: [{ports: [{containerPort: " +
+				"1}]}]}}}}}\n",
 			`{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"s"},"spec":{"jobTemplate":{"spec":{"template":{"spec":` +
 				`{"containers":[{"ports":[{"containerPort":1,"protocol":"TCP"}]}],"initContainers":[{"ports":[{"containerPort":1}]}]}}}}}}`,
 		},
 		"numbers and strings": {
-			"apiVersion: v1\nkind: X\nmetadata: {name: s}\nd: {a: 12345678901234567890, b: 1.5, c: on, e: \"1\", f: 0x10, g: yes, h: ~, i: 1e3}\n",
+			"apiVersion: v1\nkind: X\nmetadata: {name: s}\nd: {a: 12345678901234567890, b: 1.5, c: on, e: " +
+				"\"1\", f: 0x10, g: yes, h: ~, i: 1e3}\n",
 			`{"apiVersion":"v1","d":{"a":12345678901234567890,"b":1.5,"c":"on","e":"1","f":16,"g":"yes","h":null,"i":1000},"kind":"X","metadata":{"name":"s"}}`,
 		},
 		"a List in a List": {
-			"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: X, metadata: {name: s}}]}\n",
+			"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: List, items: [{apiVersion: v1, " +
+				"kind: X, metadata: {name: s}}]}\n",
 			`{"apiVersion":"v1","kind":"X","metadata":{"name":"s"}}`,
 		},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
-			if got := bodies(mustBuild(t, BuildArgs{Root: tree(t, map[string]string{"a.yaml": row.manifest})})); got != row.want {
+			if got := bodies(mustBuild(t, BuildArgs{Root: tree(t,
+				map[string]string{"a.yaml": row.manifest})})); got != row.want {
 				t.Errorf("got  %s\nwant %s", got, row.want)
 			}
 			finished, failure := ask(t, "finish", FinishArgs{Texts: []string{row.manifest}})
@@ -262,7 +298,8 @@ func TestFinishRefuses(t *testing.T) {
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			_, failure := ask(t, "finish", FinishArgs{Texts: []string{configMap, row.text}})
-			if failure == nil || !strings.HasPrefix(failure.Message, "object 2: ") || !strings.Contains(failure.Message, row.message) {
+			if failure == nil || !strings.HasPrefix(failure.Message, "object 2: ") ||
+				!strings.Contains(failure.Message, row.message) {
 				t.Errorf("got %+v", failure)
 			}
 			if failure != nil && strings.Contains(failure.Message, secretText) {
@@ -282,7 +319,8 @@ func TestTextThenFinishIsTheSame(t *testing.T) {
 	for _, object := range mustBuild(t, args).Objects {
 		texts = append(texts, object.Text)
 	}
-	finished, failure := ask(t, "finish", FinishArgs{Texts: texts, Labels: args.Labels, CommonMetadata: args.Spec.CommonMetadata})
+	finished, failure := ask(t, "finish", FinishArgs{Texts: texts, Labels: args.Labels,
+		CommonMetadata: args.Spec.CommonMetadata})
 	if failure != nil || bodies(finished) != whole {
 		t.Errorf("got %+v %s\nwant %s", failure, bodies(finished), whole)
 	}
@@ -294,7 +332,8 @@ func TestSteeringAndOrigin(t *testing.T) {
 		Root: tree(t, map[string]string{
 			"kustomization.yaml": "resources: [base]\npatches: [{path: p.yaml}]\n",
 			"p.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, annotations: " +
-				"{kustomize.toolkit.fluxcd.io/ssa: Merge, other: x}, labels: {kustomize.toolkit.fluxcd.io/prune: disabled}}\n",
+				"{kustomize.toolkit.fluxcd.io/ssa: Merge, other: x}, labels: " +
+				"{kustomize.toolkit.fluxcd.io/prune: disabled}}\n",
 			"base/kustomization.yaml": "resources: [c.yaml]\n", "base/c.yaml": configMap,
 		}),
 	})
@@ -307,10 +346,12 @@ func TestSteeringAndOrigin(t *testing.T) {
 
 func TestUnknownAndDeprecatedFieldsAreNamed(t *testing.T) {
 	answer := mustBuild(t, BuildArgs{Root: tree(t, map[string]string{
-		"kustomization.yaml": "bases: [base]\nmystery: 1\n", "base/kustomization.yaml": "resources: [c.yaml]\n", "base/c.yaml": configMap,
+		"kustomization.yaml":      "bases: [base]\nmystery: 1\n",
+		"base/kustomization.yaml": "resources: [c.yaml]\n", "base/c.yaml": configMap,
 	})})
 	all := strings.Join(answer.Warnings, "\n")
-	if !strings.Contains(all, `unknown field "mystery" is ignored`) || !strings.Contains(all, "'bases' is deprecated") {
+	if !strings.Contains(all, `unknown field "mystery" is ignored`) || !strings.Contains(all,
+		"'bases' is deprecated") {
 		t.Errorf("got %s", all)
 	}
 }

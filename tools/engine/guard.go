@@ -43,7 +43,8 @@ type mistake struct {
 
 func newGuard(limits Limits) *guard {
 	return &guard{
-		limits: limits, seen: map[string]bool{}, objects: map[objectID]bool{}, defined: map[definition][]string{},
+		limits: limits, seen: map[string]bool{}, objects: map[objectID]bool{},
+		defined: map[definition][]string{},
 	}
 }
 
@@ -77,7 +78,8 @@ func (g *guard) check(name string, content []byte) error {
 // thousands of those.
 func (g *guard) checkCount() error {
 	if g.limits.Objects > 0 && len(g.objects) > g.limits.Objects {
-		return fmt.Errorf("build has at least %d objects, limit %d (--max-objects)", len(g.objects), g.limits.Objects)
+		return fmt.Errorf("build has at least %d objects, limit %d (--max-objects)", len(g.objects),
+			g.limits.Objects)
 	}
 	return nil
 }

@@ -23,18 +23,25 @@ func TestYAMLIsBounded(t *testing.T) {
 	rows := map[string]struct{ file, content, message string }{
 		"aliases of aliases":          {"app/a.yaml", lol(), "YAML expands beyond 10 MiB"},
 		"the same in a kustomization": {"app/kustomization.yaml", lol(), "YAML expands beyond 10 MiB"},
-		"the same under another name": {"app/kustomization.yaml", "resources: [a.txt]", "YAML expands beyond 10 MiB"},
+		"the same under another name": {"app/kustomization.yaml", "resources: [a.txt]",
+			"YAML expands beyond 10 MiB"},
 		"a large scalar, repeated": {
-			"app/a.yaml", "a: &a " + strings.Repeat("x", 1<<20) + "\nb: [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n",
+			"app/a.yaml", "a: &a " + strings.Repeat("x", 1<<20) +
+				"\nb: [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n",
 			"YAML expands beyond 10 MiB",
 		},
-		"an anchor in itself":      {"app/a.yaml", "a: &a [*a]\n", "anchor"},
-		"a merge ring":             {"app/a.yaml", "a: &a\n  <<: *a\n", "anchor"},
-		"twenty thousand brackets": {"app/a.yaml", "a: " + strings.Repeat("[", 20_000), "YAML is nested deeper than 100 levels"},
-		"two hundred levels":       {"app/a.yaml", "a: " + strings.Repeat("[", 200) + strings.Repeat("]", 200), "nested deeper"},
-		"a file of eleven MiB":     {"app/a.yaml", "a: " + strings.Repeat("x", 11<<20), "is larger than 10 MiB"},
-		"no YAML at all":           {"app/a.yaml", "a: [\x00", "failed to decode Kubernetes YAML from app/a.yaml"},
-		"a tag that is not ours":   {"app/a.yaml", "!!python/object/apply:os.system [x]\n", "failed to decode Kubernetes YAML"},
+		"an anchor in itself": {"app/a.yaml", "a: &a [*a]\n", "anchor"},
+		"a merge ring":        {"app/a.yaml", "a: &a\n  <<: *a\n", "anchor"},
+		"twenty thousand brackets": {"app/a.yaml", "a: " + strings.Repeat("[", 20_000),
+			"YAML is nested deeper than 100 levels"},
+		"two hundred levels": {"app/a.yaml", "a: " + strings.Repeat("[", 200) + strings.Repeat("]",
+			200), "nested deeper"},
+		"a file of eleven MiB": {"app/a.yaml", "a: " + strings.Repeat("x", 11<<20),
+			"is larger than 10 MiB"},
+		"no YAML at all": {"app/a.yaml", "a: [\x00",
+			"failed to decode Kubernetes YAML from app/a.yaml"},
+		"a tag that is not ours": {"app/a.yaml", "!!python/object/apply:os.system [x]\n",
+			"failed to decode Kubernetes YAML"},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -61,7 +68,8 @@ func TestYAMLIsBounded(t *testing.T) {
 
 func TestOrdinaryAliasesAreExpanded(t *testing.T) {
 	answer := mustBuild(t, BuildArgs{Root: tree(t, map[string]string{
-		"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: &l {a: b}, annotations: *l}\n",
+		"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: &l {a: b}, annotations: " +
+			"*l}\n",
 	})})
 	if !strings.Contains(bodies(answer), `"annotations":{"a":"b"}`) {
 		t.Errorf("got %s", bodies(answer))
@@ -78,16 +86,19 @@ func TestPlaceOfASyntaxError(t *testing.T) {
 			map[string]string{"app/a.yaml": configMap + "---\nkind: x\nb: [\n"}, "app/a.yaml", 7,
 		},
 		"in a listed resource": {
-			map[string]string{"app/kustomization.yaml": "resources: [a.yaml]\n", "app/a.yaml": "a: b\n\tc: d\n"}, "app/a.yaml", 2,
+			map[string]string{"app/kustomization.yaml": "resources: [a.yaml]\n",
+				"app/a.yaml": "a: b\n\tc: d\n"}, "app/a.yaml", 2,
 		},
 		"in a base": {
 			map[string]string{
-				"app/kustomization.yaml": "resources: [../base]\n", "base/kustomization.yaml": "resources: [x.yaml]\n",
-				"base/x.yaml": "a: b\nc: 'd\n",
+				"app/kustomization.yaml":  "resources: [../base]\n",
+				"base/kustomization.yaml": "resources: [x.yaml]\n",
+				"base/x.yaml":             "a: b\nc: 'd\n",
 			}, "base/x.yaml", 2,
 		},
 		"in the kustomization": {
-			map[string]string{"app/kustomization.yaml": "resources:\n- a\n b: c\n"}, "app/kustomization.yaml", 3,
+			map[string]string{"app/kustomization.yaml": "resources:\n- a\n b: c\n"},
+			"app/kustomization.yaml", 3,
 		},
 	}
 	for name, row := range rows {
@@ -103,7 +114,8 @@ func TestPlaceOfASyntaxError(t *testing.T) {
 func TestLimits(t *testing.T) {
 	var many strings.Builder
 	for i := range 30 {
-		fmt.Fprintf(&many, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%d}\ndata: {k: %s}\n", i, strings.Repeat("x", 100))
+		fmt.Fprintf(&many, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%d}\ndata: {k: %s}\n", i,
+			strings.Repeat("x", 100))
 	}
 	list := "apiVersion: v1\nkind: ConfigMapList\nitems:\n"
 	for i := range 30 {
@@ -114,10 +126,12 @@ func TestLimits(t *testing.T) {
 		limits  Limits
 		message string
 	}{
-		"objects":           {many.String(), Limits{Objects: 29}, "build has at least 30 objects, limit 29 (--max-objects)"},
+		"objects": {many.String(), Limits{Objects: 29},
+			"build has at least 30 objects, limit 29 (--max-objects)"},
 		"objects in a List": {list, Limits{Objects: 29}, "build has 30 objects, limit 29 (--max-objects)"},
-		"bytes":             {many.String(), Limits{Bytes: 3000}, "build has more than 3000 bytes of objects, the limit (--max-built-bytes)"},
-		"within both":       {many.String(), Limits{Objects: 30, Bytes: 10_000}, ""},
+		"bytes": {many.String(), Limits{Bytes: 3000},
+			"build has more than 3000 bytes of objects, the limit of one build"},
+		"within both": {many.String(), Limits{Objects: 30, Bytes: 10_000}, ""},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {

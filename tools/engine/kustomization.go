@@ -86,7 +86,8 @@ func load(source *Source, name string, into *types.Kustomization) ([]string, err
 	if deprecated := into.CheckDeprecatedFields(); deprecated != nil {
 		for _, text := range *deprecated {
 			text = strings.TrimPrefix(text, "# Warning: ")
-			text, _, _ = strings.Cut(text, " Run 'kustomize edit fix'") // not a command that the reader may have
+			text, _, _ = strings.Cut(text, " Run 'kustomize edit "+
+				"fix'") // not a command that the reader may have
 			warnings = append(warnings, name+": "+text)
 		}
 	}
@@ -153,7 +154,8 @@ func merge(source *Source, folder string, spec Spec, into *types.Kustomization) 
 		into.Patches = append(into.Patches, types.Patch{Patch: patch.Patch, Target: selector(patch.Target)})
 	}
 	for _, image := range spec.Images {
-		replacement := types.Image{Name: image.Name, NewName: image.NewName, NewTag: image.NewTag, Digest: image.Digest}
+		replacement := types.Image{Name: image.Name, NewName: image.NewName, NewTag: image.NewTag,
+			Digest: image.Digest}
 		same := func(existing types.Image) bool { return existing.Name == image.Name }
 		if at := slices.IndexFunc(into.Images, same); at >= 0 {
 			into.Images[at] = replacement

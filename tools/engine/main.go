@@ -52,7 +52,7 @@ func serve(requests <-chan []byte, output io.Writer) {
 		if err := out.Flush(); err != nil {
 			os.Exit(1)
 		}
-		restoreSchema() // after the answer, so that whoever brought a schema waits less and the next waits instead
+		restoreSchema() // after the answer, for which somebody waits
 	}
 }
 

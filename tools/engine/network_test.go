@@ -42,17 +42,19 @@ var remoteFields = map[string]string{
 	"configMapGenerator.envs":      "configMapGenerator: [{name: x, envs: ['URL/e']}]",
 	"secretGenerator.files":        "secretGenerator: [{name: x, files: ['URL/f']}]",
 	"secretGenerator.envs":         "secretGenerator: [{name: x, envs: ['URL/e']}]",
-	"patches.path":                 "resources: [c.yaml]\npatches: [{path: 'URL/p.yaml', target: {kind: ConfigMap}}]",
-	"patchesStrategicMerge":        "resources: [c.yaml]\npatchesStrategicMerge: ['URL/p.yaml']",
-	"patchesJson6902.path":         "resources: [c.yaml]\npatchesJson6902: [{path: 'URL/p', target: {version: v1, kind: ConfigMap, name: settings}}]",
-	"replacements.path":            "resources: [c.yaml]\nreplacements: [{path: 'URL/r.yaml'}]",
-	"crds":                         "resources: [c.yaml]\ncrds: ['URL/crd.json']",
-	"configurations":               "resources: [c.yaml]\nconfigurations: ['URL/c.yaml']",
-	"openapi.path":                 "resources: [c.yaml]\nopenapi: {path: 'URL/s.json'}",
-	"transformers":                 "resources: [c.yaml]\ntransformers: ['URL/t.yaml']",
-	"generators":                   "resources: [c.yaml]\ngenerators: ['URL/g.yaml']",
-	"validators":                   "resources: [c.yaml]\nvalidators: ['URL/v.yaml']",
-	"bases":                        "bases: ['URL/org/repo.git']",
+	"patches.path": "resources: [c.yaml]\npatches: [{path: 'URL/p.yaml', target: {kind: " +
+		"ConfigMap}}]",
+	"patchesStrategicMerge": "resources: [c.yaml]\npatchesStrategicMerge: ['URL/p.yaml']",
+	"patchesJson6902.path": "resources: [c.yaml]\npatchesJson6902: [{path: 'URL/p', target: " +
+		"{version: v1, kind: ConfigMap, name: settings}}]",
+	"replacements.path": "resources: [c.yaml]\nreplacements: [{path: 'URL/r.yaml'}]",
+	"crds":              "resources: [c.yaml]\ncrds: ['URL/crd.json']",
+	"configurations":    "resources: [c.yaml]\nconfigurations: ['URL/c.yaml']",
+	"openapi.path":      "resources: [c.yaml]\nopenapi: {path: 'URL/s.json'}",
+	"transformers":      "resources: [c.yaml]\ntransformers: ['URL/t.yaml']",
+	"generators":        "resources: [c.yaml]\ngenerators: ['URL/g.yaml']",
+	"validators":        "resources: [c.yaml]\nvalidators: ['URL/v.yaml']",
+	"bases":             "bases: ['URL/org/repo.git']",
 }
 
 func TestRemoteFilesAreRefusedInEveryField(t *testing.T) {
@@ -77,7 +79,8 @@ func TestRemoteFilesAreRefusedInEveryField(t *testing.T) {
 	}
 }
 
-const tool = "apiVersion: example.com/v1\nkind: Tool\nmetadata:\n  name: t\n  annotations:\n    config.kubernetes.io/function: |\n      "
+const tool = "apiVersion: example.com/v1\nkind: Tool\nmetadata:\n  name: t\n  annotations:\n    " +
+	"config.kubernetes.io/function: |\n      "
 
 var plugins = map[string]map[string]string{
 	"exec function": {
@@ -85,13 +88,16 @@ var plugins = map[string]map[string]string{
 		"t.yaml":             tool + "exec: {path: ./x.sh}\n", "x.sh": "#!/bin/sh\ntouch SENTINEL\n",
 	},
 	"container function": {
-		"kustomization.yaml": "resources: [c.yaml]\ngenerators: [t.yaml]\n", "t.yaml": tool + "container: {image: x}\n",
+		"kustomization.yaml": "resources: [c.yaml]\ngenerators: [t.yaml]\n", "t.yaml": tool +
+			"container: {image: x}\n",
 	},
 	"function as validator": {
-		"kustomization.yaml": "resources: [c.yaml]\nvalidators: [t.yaml]\n", "t.yaml": tool + "exec: {path: ./x.sh}\n",
+		"kustomization.yaml": "resources: [c.yaml]\nvalidators: [t.yaml]\n", "t.yaml": tool +
+			"exec: {path: ./x.sh}\n",
 		"x.sh": "#!/bin/sh\ntouch SENTINEL\n",
 	},
-	"Helm chart": {"kustomization.yaml": "helmCharts: [{name: x, repo: 'https://charts.example.com', version: 1.0.0}]\n"},
+	"Helm chart": {"kustomization.yaml": "helmCharts: [{name: x, repo: 'https://charts.example.com', " +
+		"version: 1.0.0}]\n"},
 }
 
 func TestPluginsAreRefused(t *testing.T) {

@@ -122,7 +122,8 @@ func (c *collector) addText(object Object, fields map[string]any) error {
 func (c *collector) keep(object Object, size int) error {
 	c.bytes += int64(size)
 	if c.limits.Bytes > 0 && c.bytes > c.limits.Bytes {
-		return fmt.Errorf("build has more than %d bytes of objects, the limit (--max-built-bytes)", c.limits.Bytes)
+		return fmt.Errorf("build has more than %d bytes of objects, the limit of one build",
+			c.limits.Bytes)
 	}
 	c.objects = append(c.objects, object)
 	return checkCount(len(c.objects), c.limits) // again: a List may have hidden them
@@ -137,7 +138,8 @@ func (c *collector) checkIdentity(object Object, metadata map[string]any) error 
 	case object.Kind == "" || object.Version == "":
 		return fmt.Errorf("object '%s'%s has no kind or apiVersion", object.Name, where)
 	case object.Name == "" && metadata["generateName"] != nil:
-		return fmt.Errorf("%s%s has metadata.generateName, which would create another object with every run; "+
+		return fmt.Errorf("%s%s has metadata.generateName, which would create another object with every "+
+			"run; "+
 			"set metadata.name", object.Kind, where)
 	case object.Name == "":
 		return fmt.Errorf("%s%s has no metadata.name", object.Kind, where)

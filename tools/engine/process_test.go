@@ -62,7 +62,8 @@ func TestTheEndOfInputEndsABuild(t *testing.T) {
 }
 
 func TestOneLineAnAnswerInOrder(t *testing.T) {
-	root := tree(t, map[string]string{"c.yaml": strings.Replace(configMap, "k: v", `k: "two\nlines \u2028 <&>"`, 1)})
+	root := tree(t, map[string]string{"c.yaml": strings.Replace(configMap, "k: v",
+		`k: "two\nlines \u2028 <&>"`, 1)})
 	_, requests, answers := start(t)
 	lines := []string{
 		`{"id":1,"op":"hello","args":{}}`, `{"id":2,"op":"nonsense","args":{}}`, `not json`,
@@ -72,8 +73,10 @@ func TestOneLineAnAnswerInOrder(t *testing.T) {
 	}
 	fmt.Fprintln(requests, strings.Join(lines, "\n"))
 	want := []string{
-		`{"id":1,"ok":{"protocol":1,"engine":"headrace-engine/1 kustomize/`, `{"id":2,"error":{"reason":"BadRequest"`,
-		`{"id":0,"error":{"reason":"BadRequest"`, `{"id":3,"ok":{"objects":[`, `{"id":4,"error":{"reason":"BadRequest"`,
+		`{"id":1,"ok":{"protocol":1,"engine":"headrace-engine/1 kustomize/`,
+		`{"id":2,"error":{"reason":"BadRequest"`,
+		`{"id":0,"error":{"reason":"BadRequest"`, `{"id":3,"ok":{"objects":[`,
+		`{"id":4,"error":{"reason":"BadRequest"`,
 		`{"id":5,"error":{"reason":"BadRequest"`,
 	}
 	for _, beginning := range want {

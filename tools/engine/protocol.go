@@ -43,11 +43,13 @@ type Hello struct {
 
 // BuildArgs asks for one build.
 type BuildArgs struct {
-	Root      string            `json:"root"` // absolute folder of an unpacked artifact; nothing outside it is read
-	Path      string            `json:"path"` // spec.path, relative to root
-	Spec      Spec              `json:"spec"`
-	Labels    map[string]string `json:"labels"`    // owner labels, set on every object
-	Overrides map[string][]byte `json:"overrides"` // file (relative to root) -> content in base64, used instead of the file's
+	// Root is the absolute folder of an unpacked artifact; nothing outside it is read.
+	Root   string            `json:"root"`
+	Path   string            `json:"path"` // spec.path, relative to root
+	Spec   Spec              `json:"spec"`
+	Labels map[string]string `json:"labels"` // owner labels, set on every object
+	// Overrides: file (relative to root) -> content in base64, used instead of the file's.
+	Overrides map[string][]byte `json:"overrides"`
 	Limits    Limits            `json:"limits"`
 	// Text asks for YAML text without labels or commonMetadata instead of final objects, for a caller that
 	// decrypts or substitutes in between and sends the result to finish.
@@ -118,7 +120,7 @@ type BuildAnswer struct {
 	Digest   string   `json:"digest"`   // of the built content before labels and commonMetadata
 	Inputs   Inputs   `json:"inputs"`   // what the build depends on
 	Warnings []string `json:"warnings"` // for people
-	OpenAPI  bool     `json:"openapi"`  // a kustomization brought its own schema: build it in the side process
+	OpenAPI  bool     `json:"openapi"`  // a kustomization has its own schema: build it in the side process
 }
 
 // Inputs are what a build looked at, relative to root, sorted; the root folder itself is ".".
@@ -131,16 +133,19 @@ type Inputs struct {
 
 // Object is one built object.
 type Object struct {
-	Group     string              `json:"group"`
-	Version   string              `json:"version"`
-	Kind      string              `json:"kind"`
-	Namespace string              `json:"namespace"`
-	Name      string              `json:"name"`
-	Digest    string              `json:"digest"`           // sha256 of Body, or of Text
-	Steering  map[string][]string `json:"steering"`         // values of labels and annotations below kustomize.toolkit.fluxcd.io/
-	Origin    string              `json:"origin,omitempty"` // file that defines it, relative to root, where known
-	Body      json.RawMessage     `json:"body,omitempty"`   // canonical JSON: sorted keys, nothing escaped for HTML
-	Text      string              `json:"text,omitempty"`   // YAML, when BuildArgs.Text asks for it
+	Group     string `json:"group"`
+	Version   string `json:"version"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Digest    string `json:"digest"` // sha256 of Body, or of Text
+	// Steering: values of labels and annotations by their name below kustomize.toolkit.fluxcd.io/.
+	Steering map[string][]string `json:"steering"`
+	// Origin is the file that defines the object, relative to root, where known.
+	Origin string `json:"origin,omitempty"`
+	// Body is canonical JSON: sorted keys, nothing escaped for HTML.
+	Body json.RawMessage `json:"body,omitempty"`
+	Text string          `json:"text,omitempty"` // YAML, when BuildArgs.Text asks for it
 }
 
 // Failure is why a request has no result. Reason is one of the contract's, or PathNotFound for a spec.path

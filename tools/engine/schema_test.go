@@ -16,7 +16,8 @@ const foreignSchema = `{"definitions": {
 
 var attackers = map[string]map[string]string{
 	"schema in the kustomization": {
-		"kustomization.yaml": "resources: [c.yaml]\nopenapi: {path: s.json}\n", "c.yaml": configMap, "s.json": foreignSchema,
+		"kustomization.yaml": "resources: [c.yaml]\nopenapi: {path: s.json}\n", "c.yaml": configMap,
+		"s.json": foreignSchema,
 	},
 	"schema and a patch that uses it": {
 		"kustomization.yaml": "resources: [d.yaml]\nopenapi: {path: s.json}\npatches: [{path: p.yaml}]\n",
@@ -33,8 +34,9 @@ var attackers = map[string]map[string]string{
 			"openapi: {path: s.json}\n", "part/s.json": foreignSchema,
 	},
 	"a failing build after the schema": {
-		"kustomization.yaml": "resources: [c.yaml, absent.yaml]\nopenapi: {path: s.json}\n", "c.yaml": configMap,
-		"s.json": foreignSchema,
+		"kustomization.yaml": "resources: [c.yaml, absent.yaml]\nopenapi: {path: s.json}\n",
+		"c.yaml":             configMap,
+		"s.json":             foreignSchema,
 	},
 	"a version that is not built in": {
 		"kustomization.yaml": "resources: [c.yaml]\nopenapi: {version: v9.99.9}\n", "c.yaml": configMap,
@@ -111,6 +113,7 @@ func TestOrdinaryBuildsDoNotParseTheSchema(t *testing.T) {
 	slices.Sort(warm)
 	slices.Sort(parses)
 	if median, parse := warm[len(warm)/2], parses[0]; median*4 > parse {
-		t.Errorf("a warm build takes %v, parsing the schema %v: it seems to be parsed for each build", median, parse)
+		t.Errorf("a warm build takes %v, parsing the schema %v: it seems to be parsed for each build",
+			median, parse)
 	}
 }

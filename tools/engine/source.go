@@ -46,7 +46,8 @@ func OpenSource(folder string, overrides map[string][]byte, limits Limits) (*Sou
 	}
 	source := &Source{
 		root: root, guard: newGuard(limits), memory: map[string][]byte{}, generated: map[string]bool{},
-		reads: map[string]bool{}, lists: map[string]bool{}, misses: map[string]bool{}, folders: map[string]bool{},
+		reads: map[string]bool{}, lists: map[string]bool{}, misses: map[string]bool{},
+		folders: map[string]bool{},
 	}
 	for name, content := range overrides {
 		source.memory[path.Clean(name)] = content

@@ -19,7 +19,8 @@ var escapes = map[string]struct {
 		"is not in or below the source root",
 	},
 	"a generator reads a key from an absolute path": {
-		map[string]string{"app/kustomization.yaml": "configMapGenerator: [{name: x, files: ['token=OUTSIDE']}]\n"},
+		map[string]string{"app/kustomization.yaml": "configMapGenerator: [{name: x, files: " +
+			"['token=OUTSIDE']}]\n"},
 		"is not in or below the source root",
 	},
 	"an env file with an absolute path": {
@@ -31,11 +32,13 @@ var escapes = map[string]struct {
 		"is not in or below the source root",
 	},
 	"a patch above the root": {
-		map[string]string{"app/kustomization.yaml": "resources: [c.yaml]\npatches: [{path: ../../etc/hostname}]\n"},
+		map[string]string{"app/kustomization.yaml": "resources: [c.yaml]\npatches: [{path: " +
+			"../../etc/hostname}]\n"},
 		"is not in or below the source root",
 	},
 	"a schema above the root": {
-		map[string]string{"app/kustomization.yaml": "resources: [c.yaml]\nopenapi: {path: ../../../x.json}\n"},
+		map[string]string{"app/kustomization.yaml": "resources: [c.yaml]\nopenapi: {path: " +
+			"../../../x.json}\n"},
 		"is not in or below the source root",
 	},
 	"an absolute link": {
@@ -43,12 +46,14 @@ var escapes = map[string]struct {
 		"is not in or below the source root",
 	},
 	"a link above the root": {
-		map[string]string{"app/kustomization.yaml": "resources: [l.yaml]\n", "app/l.yaml": "-> ../../../../../../../etc/passwd"},
+		map[string]string{"app/kustomization.yaml": "resources: [l.yaml]\n",
+			"app/l.yaml": "-> ../../../../../../../etc/passwd"},
 		"is not in or below the source root",
 	},
 	"a chain of links": {
 		map[string]string{
-			"app/kustomization.yaml": "resources: [a.yaml]\n", "app/a.yaml": "-> b.yaml", "app/b.yaml": "-> ../c", "c": "-> ../x",
+			"app/kustomization.yaml": "resources: [a.yaml]\n", "app/a.yaml": "-> b.yaml",
+			"app/b.yaml": "-> ../c", "c": "-> ../x",
 		},
 		"is not in or below the source root",
 	},
@@ -57,7 +62,8 @@ var escapes = map[string]struct {
 		"is not in or below the source root",
 	},
 	"a link to itself": {
-		map[string]string{"app/kustomization.yaml": "resources: [a.yaml]\n", "app/a.yaml": "-> a.yaml"}, "too many links",
+		map[string]string{"app/kustomization.yaml": "resources: [a.yaml]\n", "app/a.yaml": "-> a.yaml"},
+		"too many links",
 	},
 	"a scanned link": {
 		map[string]string{"app/a.yaml": "-> OUTSIDE"}, "is not in or below the source root",
@@ -108,8 +114,10 @@ func TestABuildStaysInItsArtifact(t *testing.T) {
 
 func TestALinkInsideTheArtifactIsFollowed(t *testing.T) {
 	answer := mustBuild(t, BuildArgs{Path: "app", Root: tree(t, map[string]string{
-		"app/kustomization.yaml": "resources: [l.yaml, d]\n", "app/l.yaml": "-> ../real/c.yaml", "app/d": "-> ../base",
-		"real/c.yaml": configMap, "base/kustomization.yaml": "resources: [d.yaml]\n", "base/d.yaml": deployment,
+		"app/kustomization.yaml": "resources: [l.yaml, d]\n", "app/l.yaml": "-> ../real/c.yaml",
+		"app/d":       "-> ../base",
+		"real/c.yaml": configMap, "base/kustomization.yaml": "resources: [d.yaml]\n",
+		"base/d.yaml": deployment,
 	})})
 	if len(answer.Objects) != 2 || answer.Inputs.Reads[2] != "base/kustomization.yaml" {
 		t.Errorf("got %+v", answer.Inputs)
@@ -152,14 +160,17 @@ func TestInputs(t *testing.T) {
 		"a base and a patch": {
 			map[string]string{
 				"app/kustomization.yaml": "resources: [../base]\npatches: [{path: p.yaml}]\n",
-				"app/p.yaml":             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {k: w}\n",
-				"base/Kustomization":     "resources: [c.yaml]\n", "base/c.yaml": configMap, "base/unused.yaml": "",
+				"app/p.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " +
+					"settings}\ndata: {k: w}\n",
+				"base/Kustomization": "resources: [c.yaml]\n", "base/c.yaml": configMap,
+				"base/unused.yaml": "",
 			},
 			Inputs{
 				Reads: []string{"app/kustomization.yaml", "app/p.yaml", "base/Kustomization", "base/c.yaml"},
 				Lists: []string{},
 				Misses: []string{
-					"app/Kustomization", "app/kustomization.yml", "base/kustomization.yaml", "base/kustomization.yml",
+					"app/Kustomization", "app/kustomization.yml", "base/kustomization.yaml",
+					"base/kustomization.yml",
 				},
 			},
 		},
@@ -177,10 +188,12 @@ func TestInputs(t *testing.T) {
 
 func TestOverridesReplaceFilesAndStayOutOfMessages(t *testing.T) {
 	files := map[string]string{
-		"kustomization.yaml": "secretGenerator: [{name: s, envs: [s.env], options: {disableNameSuffixHash: true}}]\n",
-		"s.env":              "encrypted",
+		"kustomization.yaml": "secretGenerator: [{name: s, envs: [s.env], options: " +
+			"{disableNameSuffixHash: true}}]\n",
+		"s.env": "encrypted",
 	}
-	answer := mustBuild(t, BuildArgs{Root: tree(t, files), Overrides: map[string][]byte{"s.env": []byte("K=v\n")}})
+	answer := mustBuild(t, BuildArgs{Root: tree(t, files),
+		Overrides: map[string][]byte{"s.env": []byte("K=v\n")}})
 	if !strings.Contains(bodies(answer), `"data":{"K":"dg=="}`) {
 		t.Errorf("got %s", bodies(answer))
 	}

@@ -40,7 +40,7 @@ REFUSED: dict[str, tuple[str, dict[str, bytes] | None, type[GitError], str]] = {
     "half a client certificate": (URL, {"tls.crt": b"C"}, AuthError, "'tls.key' is missing"),
     "not text": (URL, {"username": b"\xff"}, AuthError, "is not UTF-8"),
     "ssh": ("ssh://git@git.example/x", None, AuthError, "SSH URLs are not supported yet"),
-    "a helper as a scheme": ("ext::sh -c touch", None, InvalidUrl, "scheme must be one of"),
+    "a program as a scheme": ("ext::sh -c touch", None, InvalidUrl, "scheme must be one of"),
     "a file": ("file:///etc", None, InvalidUrl, "scheme must be one of"),
     "an option as a host": ("https://-oProxyCommand=x/y", None, InvalidUrl, "begins with '-'"),
     "no host": ("https:///x", None, InvalidUrl, "the host is empty"),
