@@ -80,8 +80,11 @@ class Meter:
 
     def end(self, start: "Start") -> Window:
         self._sample()
-        used = {name: seconds - _before(start, name, pid) for name, (pid, seconds) in self._cpu().items()}
-        used[BENCH] = own_cpu_s() - start.own_cpu_s
+        now = self._cpu()
+        used = {name: seconds - _before(start, name, pid) for name, (pid, seconds) in now.items()}
+        # A process of ours that ended has become part of our own children's time, with its whole life.
+        ended = sum(seconds for name, (pid, seconds) in start.cpu.items() if now[name][0] != pid)
+        used[BENCH] = max(own_cpu_s() - start.own_cpu_s - ended, 0.0)
         used[OTHERS] = max(busy_s() - start.busy_s - sum(used.values()), 0.0)
         with self._lock:
             return Window(began=start.at, ended=time.time(), cpu_s=used, peak=dict(self._peak))

@@ -142,7 +142,7 @@ class Stack:
 
 
 PHASES = (
-    ("Control plane", "etcd, API server, its controllers, a fake node (kwok), on loopback"),
+    ("Control plane", "etcd, API server, its controllers, a fake node (kwok)"),
     ("Custom resources", "GitRepository and Kustomization, from deploy/crds"),
     ("Git server", "git's own, over HTTP, with an empty repository"),
     ("Controllers", "source_controller and kustomize_controller"),

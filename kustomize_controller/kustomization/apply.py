@@ -25,7 +25,7 @@ from shared.api.objects import ObjectId
 from shared.kube import apply as kube_apply
 from shared.kube import errors
 from shared.kube.client import Client, Identity
-from shared.kube.discovery import Discovery, Resource
+from shared.kube.discovery import Discovery, Resource, UnsafeName
 from shared.kube.ownership import ObjectMeta, ownership
 from shared.runtime.outcome import Superseded
 
@@ -164,6 +164,10 @@ class Applier:
 
     async def _resource(self, one: Desired) -> Resource:
         resource = await self.discovery.find(one.id.group, one.version, one.id.kind)
+        try:
+            resource.path(one.id.namespace, one.id.name)
+        except UnsafeName as error:
+            raise errors.Invalid(422, "", str(error)) from error
         if resource.namespaced and not one.id.namespace:
             raise errors.Invalid(
                 422,

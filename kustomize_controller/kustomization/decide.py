@@ -159,6 +159,20 @@ def guard(stale: tuple[Entry, ...], seen: Observed) -> Held | None:
     return None
 
 
+def without_refused(
+    plan: Plan, before: Collection[Entry], refused: Collection[ObjectId]
+) -> tuple[Entry, ...] | None:
+    """The inventory after an apply in which the API server refused objects; None when it stays as it is.
+
+    What was recorded for this run only, and refused, never came to be. To list it on would be to ask for its
+    deletion for ever, for a kind that nobody knows can never be shown to be gone.
+    """
+    if plan.record is None:
+        return None
+    known = {entry.id for entry in before}
+    return tuple(entry for entry in plan.record if entry.id in known or entry.id not in refused)
+
+
 def _by_stage(objects: list[Desired], custom_kinds: Collection[str]) -> dict[Stage, tuple[Desired, ...]]:
     stages: dict[Stage, list[Desired]] = {}
     for one in objects:

@@ -22,7 +22,7 @@ from kustomize_controller.kustomization.apply import Applier, Change
 from kustomize_controller.kustomization.build import BuildError, BuiltObject, PathNotFound
 from kustomize_controller.kustomization.checkpoint import FORMAT, Checkpoints, Saved, SavedObject
 from kustomize_controller.kustomization.contact import Contact
-from kustomize_controller.kustomization.decide import Entry, Observed, Plan, decide
+from kustomize_controller.kustomization.decide import Entry, Observed, Plan, decide, without_refused
 from kustomize_controller.kustomization.drift import Follower
 from kustomize_controller.kustomization.names import ALLOW_PRUNE, STATUS_MANAGER
 from kustomize_controller.kustomization.neighbours import Neighbours
@@ -297,6 +297,7 @@ class KustomizationReconciler:
             unwatched = bool(result.unwatched)
             self._tell_changes(run, [one for one in result.changes if one.action != "skipped"], artifact)
             if result.failures:
+                said.inventory = without_refused(plan, self._inventory(obj), result.refused)
                 raise said.failure("ReconciliationFailed", report.refusals(result))
         pruned = await self._prune(obj, plan, run, artifact)
         said.inventory = tuple(entry for entry in plan.keep if entry.id not in pruned.gone)

@@ -30,12 +30,12 @@ def refuse(obj: Kustomization, settings: Settings) -> None:
     Raises:
         Stalled: names the field, and what to do.
     """
-    source = obj.source
-    if settings.no_cross_namespace_refs and source.namespace != obj.metadata.namespace:
-        raise Stalled(
-            "AccessDenied",
-            f"can't access '{source}', cross-namespace references have been blocked",
-        )
+    for target in (obj.source, *obj.dependencies):
+        if settings.no_cross_namespace_refs and target.namespace != obj.metadata.namespace:
+            raise Stalled(
+                "AccessDenied",
+                f"can't access '{target}', cross-namespace references have been blocked",
+            )
     for field, asks in _NOT_YET.items():
         if asks(obj.spec):
             raise Stalled(

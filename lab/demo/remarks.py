@@ -7,6 +7,7 @@ from typing import Literal
 
 WIDTH = 100  # of plain lines and of pictures, where no terminal says otherwise
 _TITLE = 30
+SUMMARY = "Summary: from the command's return until the cluster shows it"
 _MARKS = {"ok": "ok", "failed": "FAILED", "not run": "not run"}
 
 
@@ -115,4 +116,4 @@ def summary_lines(results: Sequence[Result], total_s: float) -> list[str]:
     rows = summary_rows(results)
     width = max((len(about) for _, about, _ in rows), default=0)
     lines = [f"{state:<7} {about:<{width}}  {took:>8}".rstrip() for state, about, took in rows]
-    return ["Summary", *lines, verdict(results, total_s)]
+    return [SUMMARY, *lines, verdict(results, total_s)]

@@ -43,7 +43,7 @@ def push_examples(stage: Stage) -> Seen:
 def ask_for_it(stage: Stage) -> Seen:
     stage.note("The GitRepository's interval is 1s here: after a push, up to a second is waiting.")
     stage.kubectl("apply", "-f", "sync/")
-    return Seen("GitRepository and Kustomization; the times below count from here")
+    return Seen("the times below count from here")
 
 
 def see_revision(stage: Stage) -> Seen:

@@ -71,7 +71,9 @@ class Terminal:
     def summary(self, results: Sequence[Result], total_s: float) -> None:
         table = Table(title="Summary", title_style="bold", title_justify="left", show_edge=False, box=None)
         table.add_column(width=2)
-        table.add_column("from what you did to what the cluster holds", header_style="dim", min_width=44)
+        table.add_column(
+            "from the command's return until the cluster shows it", header_style="dim", min_width=44
+        )
         table.add_column("time", justify="right", header_style="dim")
         for state, about, took in summary_rows(results):
             sign, style = _SIGNS[_WORDS[state]]

@@ -1,9 +1,9 @@
-"""One HTTP session to one API server, behind one `request()`.
+"""Requests to one API server, behind one `request()`; and watches, behind `stream()`.
 
-aiohttp, since kopf brings it and a request costs 250 µs of CPU, a quarter of what the other clients tried
-took. Every request asks for an unzipped answer (gzip makes a large list cost the API server three times as
-much), and at most `IN_FLIGHT` are under way: more buys only latency. Impersonation is a header on a
-request, given by its caller; there is no ambient identity that could be forgotten.
+Every request asks for an unzipped answer (gzip makes a large list cost the API server three times as much),
+and at most `IN_FLIGHT` are under way: more buys only latency. Impersonation is a header on a request, given
+by its caller; there is no ambient identity that could be forgotten. Short requests go through `http.py`,
+the long streams of watches through aiohttp, which kopf brings.
 """
 
 import asyncio
@@ -12,11 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Self
+from urllib.parse import urlencode
 
 import aiohttp
 
 from shared.kube import errors
 from shared.kube.connection import Connection
+from shared.kube.http import HttpError, Pool
 
 IN_FLIGHT = 8
 TIMEOUT_S = 30.0  # of one request; the API server itself gives up after 60 s
@@ -61,6 +63,8 @@ class Client:
         self._connection = connection
         self._slots = asyncio.Semaphore(in_flight)
         self.on_answer: Callable[[str, str], None] = lambda _code, _method: None  # for metrics
+        fixed = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        self._pool = Pool(connection.server, connection.tls, headers=fixed)
         # Watches are long-lived and outside of the slots, hence no limit here.
         connector = aiohttp.TCPConnector(limit=0, ssl=connection.tls or False, keepalive_timeout=75)
         self._session = aiohttp.ClientSession(
@@ -68,7 +72,7 @@ class Client:
             connector=connector,
             trust_env=False,
             auto_decompress=False,
-            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
+            headers=fixed,
             skip_auto_headers=("Accept", "Content-Type"),
         )
 
@@ -77,6 +81,7 @@ class Client:
         return self._connection.server
 
     async def close(self) -> None:
+        self._pool.close()
         await self._session.close()
 
     def _headers(self, identity: Identity | None, accept: str, content_type: str | None) -> dict[str, str]:
@@ -138,24 +143,21 @@ class Client:
     ) -> bytes:
         async with self._slots:
             try:
-                async with self._session.request(
+                answer = await self._pool.request(
                     method,
                     path,
-                    data=body,
-                    params=query or None,
+                    query=urlencode(query) if query else "",
                     headers=headers,
-                    timeout=aiohttp.ClientTimeout(total=timeout_s),
-                    allow_redirects=False,  # an API server has no reason to send us, and our token, elsewhere
-                ) as answer:
-                    payload = await answer.read()
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+                    body=body,
+                    timeout_s=timeout_s,
+                )
+            except HttpError as error:
                 self.on_answer("0", method)
-                raise errors.Unreachable(f"{method} {path}: {why}") from error
+                raise errors.Unreachable(f"{method} {path}: {error}") from error
         self.on_answer(str(answer.status), method)
         if 200 <= answer.status < 300:
-            return payload
-        raise errors.from_response(answer.status, payload, answer.headers.get("Retry-After"))
+            return answer.body
+        raise errors.from_response(answer.status, answer.body, answer.retry_after)
 
     @asynccontextmanager
     async def stream(

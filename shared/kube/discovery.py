@@ -35,8 +35,23 @@ class Resource:
 
     def path(self, namespace: str = "", name: str = "") -> str:
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        middle = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
-        return f"{root}{middle}/{self.plural}{'/' + name if name else ''}"
+        middle = f"/namespaces/{_segment(namespace)}" if self.namespaced and namespace else ""
+        return f"{root}{middle}/{self.plural}{'/' + _segment(name) if name else ''}"
+
+
+class UnsafeName(ValueError):
+    """A name that cannot be a segment of a URL's path."""
+
+
+def _segment(name: str) -> str:
+    """A namespace or name as one segment of a path. Tenants choose names: none may lead to another object.
+
+    Raises:
+        UnsafeName: Kubernetes allows no such name anywhere (apimachinery, IsValidPathSegmentName).
+    """
+    if name in (".", "..") or "/" in name or "%" in name:
+        raise UnsafeName(f"'{name}' is not a valid name: it must not be . or .. or contain / or %")
+    return name
 
 
 class _Entry(msgspec.Struct):

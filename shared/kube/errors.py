@@ -8,6 +8,8 @@ by accident.
 path is unknown here" is not "the object is gone" (reliability F26).
 """
 
+import re
+
 import msgspec
 
 
@@ -69,6 +71,11 @@ class ServerError(ApiError):
     """5xx: later may be better."""
 
 
+class InternalError(ApiError):
+    """500 with an explanation: it is about this very request. So answers server-side apply to an object that
+    does not fit its schema, and to one whose admission webhook cannot be called."""
+
+
 # Not about the object that was asked for or sent, but about the server or the way to it.
 ABSENT = (Unreachable, ServerError, Unauthorized, TooManyRequests)
 
@@ -103,6 +110,8 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     422: Invalid,
     429: TooManyRequests,
 }
+# "expected map, got &{…}": server-side apply repeats the value, which may be a Secret's.
+_VALUE = re.compile(r"got &\{.*\}", re.DOTALL)
 _LIMIT = 4096  # characters of a message that we keep: an admission webhook may answer with a novel
 
 
@@ -117,11 +126,15 @@ def from_response(status: int, body: bytes, retry_after: str | None = None) -> A
     message = (
         parsed.message[:_LIMIT] if is_status and parsed.message else f"HTTP {status} without an explanation"
     )
+    if status == 500:
+        message = _VALUE.sub("got another value", message)
     wait = parsed.details.retryAfterSeconds if is_status and parsed.details else None
     if wait is None and retry_after is not None and retry_after.isdigit():
         wait = float(retry_after)
     if status == 404:  # the comment on the class says why the reason counts
         made = NotFound if reason == "NotFound" else ApiError
+    elif status == 500 and is_status:
+        made = InternalError
     else:
         made = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
     return made(status, reason, message, wait)

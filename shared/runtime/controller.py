@@ -220,6 +220,7 @@ class Controller(Generic[R]):
 
     async def _reconcile(self, obj: R, run: Run) -> metrics.Result:
         try:
+            interval_s = self._reconciler.interval_s(obj)  # a zero passes the schema; nothing is done then
             outcome = await self._reconciler.reconcile(obj, run)
         except Superseded:
             await run.end()
@@ -232,7 +233,7 @@ class Controller(Generic[R]):
             run.log.exception("reconcile failed unexpectedly")
             told = f"internal error ({type(error).__name__}); see the controller's log for this object"
             return await self._report_error(run, Retryable(self._reconciler.failure_reason, told))
-        await self._report_success(run, outcome, obj)
+        await self._report_success(run, outcome, interval_s)
         return "success"
 
     def _classified(self, error: Exception) -> ReconcileError:
@@ -273,7 +274,7 @@ class Controller(Generic[R]):
 
     # --- how a run ends ---
 
-    async def _report_success(self, run: Run, outcome: Outcome, obj: R) -> None:
+    async def _report_success(self, run: Run, outcome: Outcome, interval_s: float) -> None:
         await run.end()
         marks, drop = conditions.of_success(outcome)
         found = Finding(
@@ -285,7 +286,7 @@ class Controller(Generic[R]):
         if outcome.requeue_s is not None:
             self.queue.add_after(run.key, outcome.requeue_s)
         else:
-            self.queue.add_after(run.key, self._jittered(self._reconciler.interval_s(obj)))
+            self.queue.add_after(run.key, self._jittered(interval_s))
 
     async def _report_error(self, run: Run, error: ReconcileError) -> metrics.Result:
         await run.end()

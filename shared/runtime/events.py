@@ -31,7 +31,14 @@ import aiohttp
 import msgspec
 import tenacity
 
-from shared.kube.errors import ApiError, KubeError, ServerError, TooManyRequests, Unreachable
+from shared.kube.errors import (
+    ApiError,
+    InternalError,
+    KubeError,
+    ServerError,
+    TooManyRequests,
+    Unreachable,
+)
 from shared.runtime import logs, metrics
 from shared.runtime.outcome import Event
 from shared.runtime.redact import redact
@@ -248,7 +255,7 @@ class Recorder:
     async def _to_kubernetes(self, path: str, body: bytes) -> None:
         try:
             await self._post(path, body)
-        except (Unreachable, ServerError, TooManyRequests) as error:
+        except (Unreachable, ServerError, InternalError, TooManyRequests) as error:
             raise _Later(str(error)) from error
         except ApiError as error:
             # Forbidden, or the namespace is going: to try again would change nothing.

@@ -100,6 +100,7 @@ class Observer:
         failures = 0
         try:
             while True:
+                began = asyncio.get_running_loop().time()
                 try:
                     await self._wait_for_crds()
                     began = asyncio.get_running_loop().time()

@@ -49,6 +49,7 @@ class Queue:
         self._sequence = itertools.count()
         self._wakeup = asyncio.Event()
         self._handle: asyncio.TimerHandle | None = None
+        self._armed_for = 0.0
         self._closed = False
         self.adds = 0
 
@@ -132,9 +133,10 @@ class Queue:
             return
         due = self._timers[0][0]
         if self._handle is not None:
-            if self._handle.when() <= due:
+            if self._armed_for <= due:
                 return
             self._handle.cancel()
+        self._armed_for = due  # uvloop's handles do not say
         self._handle = asyncio.get_running_loop().call_at(due, self._fire)
 
     def _fire(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.demo.remarks import SUMMARY
 from lab.demo.script import STORY
 from lab.processes import clean_environment
 from lab.stack import PHASES
@@ -56,7 +57,7 @@ def test_the_demo_shows_every_step(environment: dict[str, str], tmp_path: Path) 
     assert [said for said in _SAID if said not in ran.stdout] == []
     assert re.fullmatch(rf"All {len(titles)} steps went well, \d+ s in all\.", lines[-1])
     claims = [step.claim for chapter in STORY for step in chapter.steps if step.claim]
-    summary = "\n".join(lines[lines.index("Summary") :])
+    summary = "\n".join(lines[lines.index(SUMMARY) :])
     assert [
         claim for claim in claims if not re.search(rf"ok +{re.escape(claim)} +\d+\.\d\d s", summary)
     ] == []

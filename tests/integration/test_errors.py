@@ -22,7 +22,7 @@ from tests.harness.manifests import (
     widget,
 )
 from tests.harness.story import REQUESTED_AT, Files, Story, conditions
-from tests.integration.conftest import KUSTOMIZE_USER, SOURCE_USER, Pair
+from tests.integration.conftest import KUSTOMIZE_USER, Pair
 
 FLAGS = ["--no-cross-namespace-refs"]
 
@@ -67,9 +67,9 @@ def test_a_host_that_does_not_answer(neighbours: Story) -> None:
 def test_a_source_that_hangs_is_given_up_in_time(neighbours: Story) -> None:
     story = neighbours
     story.push({"app/a.yaml": [config_map("a", story.namespace)]})
-    story.git.answer(story.repository_name, Answer(delay_s=8.0))
+    story.git.answer(story.repository_name, Answer(delay_s=4.0))
     story.source(timeout="1s")
-    story.failed("app", "GitOperationFailed", "1s", kind="GitRepository", timeout_s=6.0)
+    story.failed("app", "GitOperationFailed", "1s", kind="GitRepository", timeout_s=3.5)
     story.git.answer(story.repository_name, None)
     story.ready("app", kind="GitRepository")
 
@@ -155,7 +155,7 @@ BROKEN = {
     ),
     "a path that is a file": Broken("ArtifactFailed", ("a.yaml",), {}, {"path": "./app/a.yaml"}),
     "YAML that does not parse": Broken(
-        "BuildFailed", ("app/bad.yaml", "line 3"), {"app/bad.yaml": "kind: ConfigMap\nmetadata:\n  x: [1\n"}
+        "BuildFailed", ("app/bad.yaml:3",), {"app/bad.yaml": "kind: ConfigMap\nmetadata:\n  name: a: b\n"}
     ),
     "YAML that is no object": Broken(
         "BuildFailed", ("failed to decode Kubernetes YAML from", "bad.yaml"), {"app/bad.yaml": "just: text\n"}
@@ -421,7 +421,10 @@ def test_nothing_is_asked_of_a_stalled_object(neighbours: Story, audit: Audit) -
     audit.restart()
     token = story.request("Kustomization", "app")
     story.handled("Kustomization", "app", token)
-    mine = [e for e in audit.entries([KUSTOMIZE_USER, SOURCE_USER]) if e.name == "app"]
+    asked = audit.entries([KUSTOMIZE_USER])
+    mine = [
+        e for e in asked if (e.namespace, e.resource, e.name) == (story.namespace, "kustomizations", "app")
+    ]
     assert [(e.verb, e.subresource) for e in mine] == [("patch", "status")]
     annotations = story.get("Kustomization", "app")["metadata"]["annotations"]
     assert annotations[REQUESTED_AT] == token

@@ -8,6 +8,7 @@ import pytest
 
 from lab.demo.display import Plain, Several
 from lab.demo.remarks import (
+    SUMMARY,
     Command,
     Edit,
     Note,
@@ -70,12 +71,12 @@ LATER = Result(title="Reverted", claim="git push → well", state="not run")
 SUMMARIES = {
     "all went well": (
         [PUSHED, WELL],
-        ["Summary", "ok      git push → gone    0.58 s", "All 2 steps went well, 12 s in all."],
+        [SUMMARY, "ok      git push → gone    0.58 s", "All 2 steps went well, 12 s in all."],
     ),
     "a step without a claim fails": (
         [replace(PUSHED, state="failed"), replace(WELL, state="not run", took_s=None), LATER],
         [
-            "Summary",
+            SUMMARY,
             "FAILED  Pushed",
             "not run git push → gone",
             "not run git push → well",
@@ -85,7 +86,7 @@ SUMMARIES = {
     "the last one fails": (
         [PUSHED, WELL, replace(LATER, state="failed", text="too late")],
         [
-            "Summary",
+            SUMMARY,
             "ok      git push → gone    0.58 s",
             "FAILED  git push → well",
             "1 of 3 steps failed or were not run, 12 s in all.",
@@ -114,7 +115,7 @@ def test_the_plain_display_and_the_picture_tell_the_same(tmp_path: Path) -> None
         "    $ git rm [b]refill[/b]",
         *RESULTS["it went well"][1],
         "",
-        "Summary",
+        SUMMARY,
         "ok      git push → gone    0.58 s",
         "not run git push → well",
         "1 of 2 steps failed or were not run, 12 s in all.",
