@@ -1,5 +1,6 @@
 """What all tests share: real components, started when a test first asks for them, ended with the session."""
 
+import asyncio
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 import yaml
 
 from lab.apiclient import ApiRefused
@@ -33,6 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="some",
         help="tests/faults: sweep every point of every story, or (default) the usual selection",
     )
+
+
+@pytest.fixture(scope="session")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The loop that the controllers run on: uvloop's timers and transports differ from asyncio's own."""
+    policy: asyncio.AbstractEventLoopPolicy = uvloop.EventLoopPolicy()
+    return policy
 
 
 @pytest.fixture(scope="session")

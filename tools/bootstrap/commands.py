@@ -22,12 +22,13 @@ COMMANDS = (
     Command(
         name="demo",
         summary="show the main job on a local control plane, then take it all down",
-        usage="./run demo [--keep]",
+        usage="./run demo [--keep] [--svg FILE]",
         teaches="""\
 Starts a Kubernetes API server, etcd, a Git server and the controllers on loopback, applies a commit,
 changes it, breaks something by hand, and shows how the cluster follows Git. About a minute.
 
-  --keep   leave it all running; `./run down` ends it""",
+  --keep       leave it all running; `./run down` ends it
+  --svg FILE   save what was shown as a picture""",
         module="lab.demo",
         needs=_EVERYTHING,
     ),

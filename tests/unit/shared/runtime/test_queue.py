@@ -73,6 +73,13 @@ async def test_a_timed_add_comes_when_it_is_due_and_replaces_an_earlier_one() ->
     assert queue.idle()
 
 
+async def test_timed_adds_that_are_due_at_once_all_come() -> None:
+    queue = Queue()
+    for key in (A, B, C):
+        queue.add_after(key, 0.0)
+    assert set(await taken(queue, 3)) == {A, B, C}
+
+
 async def test_what_is_forgotten_does_not_come() -> None:
     queue = Queue()
     queue.add(A, "x")
