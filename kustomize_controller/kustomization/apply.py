@@ -6,7 +6,7 @@ ours.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -64,6 +64,7 @@ class Applier:
         identity: whom to act as, for reads and writes alike.
         drifts: what is being repaired, for the change log.
         is_current: asked before each stage.
+        impossible: why objects are refused without a request.
     """
 
     client: Client
@@ -77,6 +78,31 @@ class Applier:
     drifts: Mapping[ObjectId, Drift]
     concurrent: int
     is_current: Callable[[], bool]
+    impossible: dict[ObjectId, errors.KubeError] = field(default_factory=dict)
+
+    async def find_impossible(self, new: Iterable[Desired]) -> frozenset[ObjectId]:
+        """Those of `new` that cannot come to be now; `run` refuses them, so they need not be in an inventory.
+
+        Their kind is unknown and no definition of this build brings it, or the API server refused them
+        last time and still does.
+
+        Raises:
+            Unreachable, ServerError, Unauthorized, TooManyRequests: the API server is not there.
+        """
+        brought = {
+            id_.name.partition(".")[2] for id_ in self.bodies if id_.kind == "CustomResourceDefinition"
+        }
+        for one in new:
+            try:
+                resource = await self._resource(one)
+                if one.id in self.memory.holding(self.owner).refused:
+                    await self._send(one, resource, dry_run=True)
+            except errors.KubeError as error:
+                if isinstance(error, errors.ABSENT):
+                    raise
+                if one.id.group not in brought:
+                    self.impossible[one.id] = error
+        return frozenset(self.impossible)
 
     async def run(self, plan: Plan) -> Result:
         """Apply all stages of `plan`; stops after the first stage in which an object was refused.
@@ -163,6 +189,8 @@ class Applier:
         result.changes.append(Change(one.id.subject, action, note))
 
     async def _resource(self, one: Desired) -> Resource:
+        if (error := self.impossible.get(one.id)) is not None:
+            raise error
         resource = await self.discovery.find(one.id.group, one.version, one.id.kind)
         try:
             resource.path(one.id.namespace, one.id.name)
@@ -227,6 +255,7 @@ class Applier:
         result.failures.append(f"{one.id.subject} {what}{reason}: {error}{where}")
         result.refused.add(one.id)
         self.memory.drop(self.owner, one.id)
+        self.memory.holding(self.owner).refused.add(one.id)
 
     # --- what is waited for ---
 

@@ -160,17 +160,21 @@ def guard(stale: tuple[Entry, ...], seen: Observed) -> Held | None:
 
 
 def without_refused(
-    plan: Plan, before: Collection[Entry], refused: Collection[ObjectId]
-) -> tuple[Entry, ...] | None:
-    """The inventory after an apply in which the API server refused objects; None when it stays as it is.
+    record: tuple[Entry, ...], before: Collection[Entry], refused: Collection[ObjectId]
+) -> tuple[Entry, ...]:
+    """`record` without what the API server refuses to make and what was not there before.
 
-    What was recorded for this run only, and refused, never came to be. To list it on would be to ask for its
-    deletion for ever, for a kind that nobody knows can never be shown to be gone.
+    To list it on would be to ask for its deletion for ever: an object of a kind that nobody knows, or that
+    one may not read, can never be shown to be gone.
     """
-    if plan.record is None:
-        return None
     known = {entry.id for entry in before}
-    return tuple(entry for entry in plan.record if entry.id in known or entry.id not in refused)
+    return tuple(entry for entry in record if entry.id in known or entry.id not in refused)
+
+
+def gains(record: tuple[Entry, ...], before: Collection[Entry]) -> bool:
+    """Whether `record` lists something that was not listed before."""
+    known = {entry.id for entry in before}
+    return any(entry.id not in known for entry in record)
 
 
 def _by_stage(objects: list[Desired], custom_kinds: Collection[str]) -> dict[Stage, tuple[Desired, ...]]:

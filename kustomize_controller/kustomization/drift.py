@@ -122,9 +122,12 @@ class Follower:
         task.add_done_callback(self._tasks.discard)
 
     async def synced(self, at_most_s: float) -> list[tuple[str, str]]:
-        """Wait for the first list of every kind followed so far; the kinds for which it did not come."""
+        """Wait for the first list of every kind followed so far; the kinds for which it did not come.
+
+        A kind that the API server does not know (any more) is not waited for.
+        """
         sinks = list(self._kinds.items())
-        waits = [asyncio.ensure_future(sink.listed.wait()) for _, sink in sinks]
+        waits = [asyncio.ensure_future(sink.answered.wait()) for _, sink in sinks]
         if waits:
             _, pending = await asyncio.wait(waits, timeout=at_most_s)
             for wait in pending:
@@ -137,6 +140,7 @@ class Follower:
                 resource = await self._discovery.find(sink.group, version, sink.kind)
             except errors.NoMatch:
                 resource = None
+                sink.answered.set()
             except errors.KubeError as error:
                 log.info("watch not begun", kind=sink.kind, because=str(error))
                 resource = None
@@ -246,6 +250,7 @@ class KindSink:
         self.group = group
         self.kind = kind
         self.listed = asyncio.Event()
+        self.answered = asyncio.Event()  # listed, or known not to be served
 
     def _id(self, meta: ObjectMeta) -> ObjectId:
         return ObjectId(self.group, self.kind, meta.namespace, meta.name)
@@ -254,6 +259,7 @@ class KindSink:
         alive = {self._id(meta): meta for meta in items}
         self._follower.listed(self.group, self.kind, alive, version)
         self.listed.set()
+        self.answered.set()
 
     def changed(self, meta: ObjectMeta) -> None:
         self._follower.seen(self._id(meta), meta)

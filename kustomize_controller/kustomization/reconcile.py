@@ -22,7 +22,14 @@ from kustomize_controller.kustomization.apply import Applier, Change
 from kustomize_controller.kustomization.build import BuildError, BuiltObject, PathNotFound
 from kustomize_controller.kustomization.checkpoint import FORMAT, Checkpoints, Saved, SavedObject
 from kustomize_controller.kustomization.contact import Contact
-from kustomize_controller.kustomization.decide import Entry, Observed, Plan, decide, without_refused
+from kustomize_controller.kustomization.decide import (
+    Entry,
+    Observed,
+    Plan,
+    decide,
+    gains,
+    without_refused,
+)
 from kustomize_controller.kustomization.drift import Follower
 from kustomize_controller.kustomization.names import ALLOW_PRUNE, STATUS_MANAGER
 from kustomize_controller.kustomization.neighbours import Neighbours
@@ -156,6 +163,7 @@ class KustomizationReconciler:
                 Event("Warning", "PruneFailed", f"unable to prune objects: \n{report.subjects(entries)}")
             )
             return
+        self._world.checkpoints.discard(run.uid)
         pruned = await self._pruner(obj, lambda: True).run(reversed(entries))
         if pruned.changes:
             run.event(Event("Normal", "ReconciliationSucceeded", report.lines(pruned.changes)))
@@ -288,16 +296,17 @@ class KustomizationReconciler:
         """
         if plan.stages or plan.prune:
             self._world.checkpoints.discard(run.uid)
-        if plan.record is not None:
-            await run.patch_status({"inventory": inventory.status_of(plan.record)})
         unwatched = False
         if plan.stages:
             bodies = await self._world.preparer.bodies(obj, artifact)
-            result = await self._applier(obj, bodies, drifts, run).run(plan)
+            applier = self._applier(obj, bodies, drifts, run)
+            record = await self._record(obj, plan, applier, run)
+            result = await applier.run(plan)
             unwatched = bool(result.unwatched)
             self._tell_changes(run, [one for one in result.changes if one.action != "skipped"], artifact)
             if result.failures:
-                said.inventory = without_refused(plan, self._inventory(obj), result.refused)
+                if record is not None:
+                    said.inventory = without_refused(record, self._inventory(obj), result.refused)
                 raise said.failure("ReconciliationFailed", report.refusals(result))
         pruned = await self._prune(obj, plan, run, artifact)
         said.inventory = tuple(entry for entry in plan.keep if entry.id not in pruned.gone)
@@ -305,6 +314,21 @@ class KustomizationReconciler:
             raise said.failure("PruneFailed", "delete failed, errors: " + " ".join(pruned.failures))
         said.is_leaving = bool(pruned.leaving)
         return not pruned.leaving and not unwatched
+
+    async def _record(
+        self, obj: Kustomization, plan: Plan, applier: Applier, run: Run
+    ) -> tuple[Entry, ...] | None:
+        """Write the inventory before anything is applied, if it gains something; what was written."""
+        if plan.record is None:
+            return None
+        before = self._inventory(obj)
+        known = {entry.id for entry in before}
+        new = [one for stage in plan.stages for one in stage if one.id not in known]
+        record = without_refused(plan.record, before, await applier.find_impossible(new))
+        if not gains(record, before):
+            return None
+        await run.patch_status({"inventory": inventory.status_of(record)})
+        return record
 
     def _observe_source(self, obj: Kustomization) -> Artifact:
         key = obj.source

@@ -63,6 +63,7 @@ class Holding:
     )  # seen while a run was in flight
     contests: dict[ObjectId, Contest] = field(default_factory=dict)
     hands_off: set[ObjectId] = field(default_factory=set)  # the live object says so: look before a write
+    refused: set[ObjectId] = field(default_factory=set)  # by the API server, when it was applied last
 
 
 class Memory:
@@ -93,6 +94,7 @@ class Memory:
         holding.drifts.pop(id, None)
         holding.leaving.discard(id)
         holding.hands_off.discard(id)
+        holding.refused.discard(id)
         self._owners[id] = owner
 
     def expect_end(self, owner: Key, id: ObjectId) -> None:  # noqa: A002

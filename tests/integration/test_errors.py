@@ -71,6 +71,7 @@ def test_a_source_that_hangs_is_given_up_in_time(neighbours: Story) -> None:
     story.source(timeout="1s")
     story.failed("app", "GitOperationFailed", "1s", kind="GitRepository", timeout_s=3.5)
     story.git.answer(story.repository_name, None)
+    story.respec(kind="GitRepository", timeout="60s")
     story.ready("app", kind="GitRepository")
 
 

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from kustomize_controller.kustomization.decide import Desired, Entry, Held, Observed, Plan, decide
+from kustomize_controller.kustomization.decide import (
+    Desired,
+    Entry,
+    Held,
+    Observed,
+    Plan,
+    decide,
+    gains,
+    without_refused,
+)
 from kustomize_controller.kustomization.stages import Stage
 from shared.api.objects import ObjectId
 
@@ -162,3 +171,21 @@ CASES: dict[str, tuple[Observed, Plan]] = {
 @pytest.mark.parametrize(("seen", "plan"), CASES.values(), ids=CASES)
 def test_decide(seen: Observed, plan: Plan) -> None:
     assert decide(seen) == plan
+
+
+NEW_CONFIG = replace(STEADY, inventory=(entry(NAMESPACE), entry(DEPLOY)))
+REFUSED: dict[str, tuple[Observed, frozenset[ObjectId], tuple[Entry, ...]]] = {
+    "a new object": (NEW_CONFIG, frozenset({CONFIG}), (entry(NAMESPACE), entry(DEPLOY))),
+    "one that was there before": (NEW_CONFIG, frozenset({DEPLOY}), IN_ORDER),
+    "all of a first install": (FIRST, frozenset(ALL), ()),
+}
+
+
+@pytest.mark.parametrize(("seen", "refused", "left"), REFUSED.values(), ids=REFUSED)
+def test_what_was_refused_and_never_was_there_leaves_the_inventory(
+    seen: Observed, refused: frozenset[ObjectId], left: tuple[Entry, ...]
+) -> None:
+    record = decide(seen).record
+    assert record is not None
+    assert without_refused(record, seen.inventory, refused) == left
+    assert gains(left, seen.inventory) == (len(left) > len(seen.inventory))
