@@ -66,6 +66,7 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
             lookup=waker.lookup,
             of_source=waker.of_source,
             enqueue=waker.enqueue,
+            held=setting.held,
             tell=waker.tell,
         )
     )

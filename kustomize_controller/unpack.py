@@ -44,8 +44,12 @@ class Unpacker:
             answer = await self._child.call("unpack", args, timeout_s=TIME_S)
         except ChildFailure as error:
             raise UnpackFailed(f"failed to untar artifact: {error}") from error
-        found = msgspec.json.decode(answer, type=_Answer)
-        return Unpacked(size_bytes=found.size_bytes, tree=Tree(found.files, found.folders))
+        return decode(answer)
 
     async def close(self) -> None:
         await self._child.close()
+
+
+def decode(answer: msgspec.Raw) -> Unpacked:
+    found = msgspec.json.decode(answer, type=_Answer)
+    return Unpacked(size_bytes=found.size_bytes, tree=Tree(found.files, found.folders))

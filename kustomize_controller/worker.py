@@ -14,7 +14,7 @@ from shared.artifacts.unpack import UnpackError, unpack
 from shared.runtime import child
 
 
-def _unpack(args: Mapping[str, Any]) -> object:
+def unpack_archive(args: Mapping[str, Any]) -> object:
     try:
         with Path(args["archive"]).open("rb") as archive:
             done = unpack(archive, Path(args["into"]), limit_bytes=args["limit_bytes"])
@@ -28,4 +28,4 @@ def _unpack(args: Mapping[str, Any]) -> object:
 
 
 if __name__ == "__main__":
-    child.serve({"unpack": _unpack})
+    child.serve({"unpack": unpack_archive})

@@ -282,7 +282,7 @@ class Applier:
         resource = await self._resource(one)
         raw = await self.client.request("GET", resource.path("", one.id.name), identity=self.identity)
         found = msgspec.json.decode(raw, type=_Definition)
-        return any(c.type == "Established" and c.status == "True" for c in found.status.conditions)
+        return any(c.type == "Established" and c.status == "True" for c in found.status.conditions or ())
 
 
 class _Condition(msgspec.Struct):
@@ -291,7 +291,7 @@ class _Condition(msgspec.Struct):
 
 
 class _DefinitionStatus(msgspec.Struct):
-    conditions: list[_Condition] = []
+    conditions: list[_Condition] | None = None  # null at first
 
 
 class _Definition(msgspec.Struct):

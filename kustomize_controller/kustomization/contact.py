@@ -18,6 +18,7 @@ from shared.kube.ownership import ObjectMeta
 LIST_FROM = 3  # that many looks at once are dearer than one list of a usual namespace
 LIST_AT_MOST = 500  # objects; a fuller namespace is looked at one by one
 GOOD_FOR_S = 1.0
+NO_LISTS_S = 60.0  # after a list was refused or too long
 
 _Place = tuple[str | None, Resource, str]  # identity, kind, namespace
 
@@ -36,7 +37,8 @@ class Contact:
         self._client = client
         self._waiting: dict[_Place, _Waiting] = {}
         self._recent: dict[_Place, tuple[float, dict[str, ObjectMeta]]] = {}
-        self._no_lists: set[_Place] = set()
+        self._no_lists: dict[_Place, float] = {}  # until when
+        self._lately: dict[_Place, tuple[float, int]] = {}  # since when, how many looks
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def look(
@@ -70,7 +72,7 @@ class Contact:
         del self._waiting[place]
         _, resource, namespace = place
         names = waiting.names
-        if len(names) >= LIST_FROM and place not in self._no_lists:
+        if self._are_many(place, len(names)):
             found = await self._list(place, identity)
             if found is not None:
                 for name, future in names.items():
@@ -81,21 +83,32 @@ class Contact:
             *(self._get(resource, namespace, name, identity, future) for name, future in names.items())
         )
 
+    def _are_many(self, place: _Place, count: int) -> bool:
+        """Whether a list pays: that many now, or a stream of single looks at the same place."""
+        now = asyncio.get_running_loop().time()
+        since, before = self._lately.get(place, (now, 0))
+        if now - since > GOOD_FOR_S:
+            since, before = now, 0
+        self._lately[place] = (since, before + count)
+        return before + count >= LIST_FROM and self._no_lists.get(place, 0.0) < now
+
     async def _list(self, place: _Place, identity: Identity | None) -> dict[str, ObjectMeta] | None:
         """All objects of the place by name; None when a list is no way here (no right to it, or too many)."""
         _, resource, namespace = place
+        loop = asyncio.get_running_loop()
         try:
             listed = await apply.list_metadata(
                 self._client, resource, namespace, identity=identity, at_most=LIST_AT_MOST
             )
         except errors.KubeError:
-            self._no_lists.add(place)  # a tenant may be allowed to get and not to list; the looks tell
+            # A tenant may be allowed to get and not to list; the looks tell.
+            self._no_lists[place] = loop.time() + NO_LISTS_S
             return None
         if not listed.complete:
-            self._no_lists.add(place)
+            self._no_lists[place] = loop.time() + NO_LISTS_S
             return None
         found = {meta.name: meta for meta in listed.items}
-        self._recent[place] = (asyncio.get_running_loop().time(), found)
+        self._recent[place] = (loop.time(), found)
         return found
 
     async def _get(

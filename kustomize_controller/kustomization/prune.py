@@ -58,23 +58,27 @@ class Pruner:
             Unreachable, ServerError, Unauthorized: the API server is not there.
         """
         result = Pruned()
-        for entry in entries:
+        together = tuple(entries)
+        for entry in together:
             if not self.may_go_on():
                 raise Superseded
             try:
-                await self._prune(entry, result)
+                await self._prune(entry, result, together)
             except errors.KubeError as error:
                 if isinstance(error, errors.ABSENT):
                     raise
                 result.failures.append(f"{entry.id.subject} delete failed: {error};")
         return result
 
-    async def _prune(self, entry: Entry, result: Pruned) -> None:
+    async def _prune(self, entry: Entry, result: Pruned, together: tuple[Entry, ...]) -> None:
         id_ = entry.id
         try:
-            resource = await self.discovery.find(id_.group, entry.version, id_.kind)
+            resource = await self._resource(entry)
         except errors.NoMatch:
-            resource = await self.discovery.find_preferred(id_.group, id_.kind)
+            if not await self._went_with_its_definition(id_, together):
+                raise
+            self._let_go(id_, result)
+            return
         live = await self._look(resource, id_)
         if live is None:
             self._let_go(id_, result)
@@ -97,6 +101,28 @@ class Pruner:
         else:
             result.leaving.add(id_)
             self.memory.expect_end(self.owner, id_)
+
+    async def _resource(self, entry: Entry) -> Resource:
+        try:
+            return await self.discovery.find(entry.id.group, entry.version, entry.id.kind)
+        except errors.NoMatch:
+            return await self.discovery.find_preferred(entry.id.group, entry.id.kind)
+
+    async def _went_with_its_definition(self, id_: ObjectId, together: tuple[Entry, ...]) -> bool:
+        """Whether the CustomResourceDefinitions of the object's group that are deleted with it are all gone.
+
+        That its kind is unknown is no proof. But the API server lets a definition go only after all of its
+        objects, and a kill may come between that and the write that was to tell of it.
+        """
+        definitions = [
+            one
+            for one in together
+            if one.id.kind == "CustomResourceDefinition" and one.id.name.partition(".")[2] == id_.group
+        ]
+        for one in definitions:
+            if await self._look(await self._resource(one), one.id) is not None:
+                return False
+        return bool(definitions)
 
     async def _look(self, resource: Resource, id_: ObjectId) -> ObjectMeta | None:
         return await kube_apply.get_metadata(

@@ -87,6 +87,7 @@ class World:
     lookup: Callable[[Key], RawObject | None]  # Kustomizations as last seen
     of_source: Callable[[Key], Iterable[Key]]  # Kustomizations that refer to a source
     enqueue: Callable[[Key, str, Priority], None]
+    held: Callable[[], bool]  # we (still) lead
     tell: Callable[[Key, Event], None]  # an event about another Kustomization
 
 
@@ -164,7 +165,7 @@ class KustomizationReconciler:
             )
             return
         self._world.checkpoints.discard(run.uid)
-        pruned = await self._pruner(obj, lambda: True).run(reversed(entries))
+        pruned = await self._pruner(obj, self._world.held).run(reversed(entries))
         if pruned.changes:
             run.event(Event("Normal", "ReconciliationSucceeded", report.lines(pruned.changes)))
         if pruned.failures:

@@ -43,6 +43,7 @@ R = TypeVar("R", bound=Resource)
 
 FINALIZER = "finalizers.fluxcd.io"
 REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
+TELL_WAIT_S = 1.0
 
 
 class Reconciler(Protocol[R]):
@@ -137,6 +138,7 @@ class Controller(Generic[R]):
         self._pace = pace
         self._held = held
         self._failures: dict[Key, int] = {}
+        self._waited: set[Key] = set()  # whose wait began and was not told yet
         self._queue_metrics = metrics.QueueMetrics(kind.kind.lower(), self.queue.__len__)
         self._log = structlog.get_logger()
 
@@ -151,6 +153,7 @@ class Controller(Generic[R]):
         if self.cache.drop(key, uid):
             self.queue.forget(key)
             self._failures.pop(key, None)
+            self._waited.discard(key)
             self._reconciler.forget(key)
             metrics.forget(key)
 
@@ -283,6 +286,7 @@ class Controller(Generic[R]):
         await self._write(run, found)
         self._tell(run, (*run.events, *outcome.events))
         self._failures.pop(run.key, None)
+        self._waited.discard(run.key)
         if outcome.requeue_s is not None:
             self.queue.add_after(run.key, outcome.requeue_s)
         else:
@@ -293,6 +297,8 @@ class Controller(Generic[R]):
         raw = self.cache.get(run.key, run.uid)
         if raw is None:
             return "error"
+        if self._hold_back(run, error):
+            return "requeue_after"
         self._requeue_after(run, error)
         old = raw.get("status", {})
         before = report.conditions_of(old)
@@ -315,6 +321,16 @@ class Controller(Generic[R]):
             told = (Event("Warning", error.reason, error.message),) if error.events is None else error.events
         self._tell(run, (*run.events, *told))
         return "requeue_after" if isinstance(error, Waiting) else "error"
+
+    def _hold_back(self, run: Run, error: ReconcileError) -> bool:
+        """Whether a wait is too young to be told: most are over within a second, and a status write is
+        dear."""
+        if not isinstance(error, Waiting) or run.requested or run.key in self._waited:
+            self._waited.discard(run.key)
+            return False
+        self._waited.add(run.key)
+        self.queue.add_after(run.key, TELL_WAIT_S, "waiting")
+        return True
 
     async def _delete(self, obj: R, run: Run) -> metrics.Result:
         if FINALIZER in obj.metadata.finalizers:

@@ -54,7 +54,9 @@ _FROM_ANNOTATIONS = "event.toolkit.fluxcd.io/"
 _WINDOW_S = 300.0
 _MOST_OBJECTS = 10_000  # whose repeats are remembered; a forgotten one costs a request
 _MOST_PER_OBJECT = 20
-_QUEUE_LENGTH = 1_000  # of each queue; at 1 KB an event, a megabyte
+_QUEUE_LENGTH = 5_000  # of each queue; at 1 KB an event, 5 MB at the worst
+_DEFER_S = 3.0
+_DEFER_STEP_S = 0.05
 _LONGEST = 32_768  # characters of a message, as in a condition; the notification controller takes 39,000
 _TRIES = 4
 _NOTIFY_S = 5.0
@@ -150,15 +152,23 @@ class Recorder:
         controller: `source-controller`, …: shown as who reports.
         post: sends a body to a path of the API server; raises `KubeError`.
         events_addr: URL of the notification controller, or "".
+        is_busy: whether work is waiting that matters more; an event waits for it, `_DEFER_S` at most.
     """
 
-    def __init__(self, controller: str, post: Post, events_addr: str = "") -> None:
+    def __init__(
+        self,
+        controller: str,
+        post: Post,
+        events_addr: str = "",
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._is_busy = is_busy
         self._controller, self._instance = controller, socket.gethostname()
         self._post = post
         self._url = events_addr
         self._repeats = Repeats()
         self._session: aiohttp.ClientSession | None = None
-        self._queues: dict[Sink, asyncio.Queue[tuple[str, bytes]]] = {}
+        self._queues: dict[Sink, asyncio.Queue[_Queued]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -244,13 +254,14 @@ class Recorder:
     def _put(self, sink: Sink, where: str, body: dict[str, Any]) -> None:
         queue = self._queues.setdefault(sink, asyncio.Queue(_QUEUE_LENGTH))
         try:
-            queue.put_nowait((where, msgspec.json.encode(body)))
+            queue.put_nowait((time.monotonic(), where, msgspec.json.encode(body)))
         except asyncio.QueueFull:
             metrics.event_dropped(sink, "queue full")
 
     def _start_sink(self, sink: Sink, send: Post) -> None:
         queue = self._queues.setdefault(sink, asyncio.Queue(_QUEUE_LENGTH))
-        self._tasks.append(asyncio.create_task(_deliver(sink, queue, send), name=f"events to {sink}"))
+        deliver = _deliver(sink, queue, send, self._is_busy)
+        self._tasks.append(asyncio.create_task(deliver, name=f"events to {sink}"))
 
     async def _to_kubernetes(self, path: str, body: bytes) -> None:
         try:
@@ -280,6 +291,9 @@ class Recorder:
             raise _Never(f"HTTP {status}")
 
 
+_Queued = tuple[float, str, bytes]  # since when (monotonic), where to, what
+
+
 class _Later(Exception):
     """Not delivered; another try may be."""
 
@@ -296,10 +310,15 @@ _RETRYING: Final = tenacity.AsyncRetrying(
 )
 
 
-async def _deliver(sink: Sink, queue: asyncio.Queue[tuple[str, bytes]], send: Post) -> None:
+async def _deliver(
+    sink: Sink, queue: asyncio.Queue[_Queued], send: Post, is_busy: Callable[[], bool]
+) -> None:
     while True:
-        where, body = await queue.get()
+        since, where, body = await queue.get()
         try:
+            # A burst of work is not slowed down by the telling of it: the API server does both.
+            while is_busy() and time.monotonic() - since < _DEFER_S:
+                await asyncio.sleep(_DEFER_STEP_S)
             await _RETRYING.copy()(send, where, body)
         except (_Later, _Never) as error:
             metrics.event_dropped(sink, "not delivered")

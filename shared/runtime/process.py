@@ -27,6 +27,7 @@ from shared.runtime import health, leader, logs, metrics
 from shared.runtime.controller import Controller
 from shared.runtime.events import Recorder
 from shared.runtime.observe_kinds import KindSink, Observer
+from shared.runtime.queue import Queue
 
 log = structlog.get_logger("setup")
 
@@ -89,11 +90,13 @@ async def _run(name: str, flags: Mapping[str, Any], connection: Connection, asse
     async def post(path: str, body: bytes) -> None:
         await client.request("POST", path, body=body, content_type=JSON)
 
-    recorder = Recorder(name, post, flags["events-addr"])
+    busy: list[Queue] = []
+    recorder = Recorder(name, post, flags["events-addr"], lambda: any(len(queue) for queue in busy))
     election = _election(name, flags, connection)
     stop = asyncio.Event()
     set_signals = _signal_setter(stop)
     parts = await assemble(Setting(client, discovery, recorder, election.held, flags))
+    busy.extend(controller.queue for controller in parts.controllers)
     observer = Observer(
         connection,
         client,
@@ -114,7 +117,7 @@ async def _run(name: str, flags: Mapping[str, Any], connection: Connection, asse
     await recorder.start()
     watching = asyncio.create_task(observer.run(), name="observer")
     leading = asyncio.create_task(_lead(parts, observer, election), name="leading")
-    log.info("started", version=name)
+    log.info("started", controller=name, cluster=connection.server)
     try:
         waiting = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait({waiting, leading, watching}, return_when=asyncio.FIRST_COMPLETED)

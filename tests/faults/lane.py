@@ -207,7 +207,11 @@ class Case:
         ready = next((c for c in conditions if c["type"] == "Ready"), {})
         at = (status.get("lastAppliedRevision"), status.get("observedGeneration"), ready.get("status"))
         wanted = (self.revisions[-1].name, item["metadata"]["generation"], "True")
-        return None if at == wanted else f"{at}, not {wanted}: {ready.get('message')}"
+        if at != wanted:
+            return f"{at}, not {wanted}: {ready.get('message')}"
+        entries = {entry["id"] for entry in status.get("inventory", {}).get("entries", [])}
+        leaving = entries - set(self.revisions[-1].objects or entries)
+        return f"{leaving} on the way out" if leaving else None
 
     def snapshot(self, kinds: frozenset[str] = frozenset()) -> dict[str, str]:
         """Remember the UIDs of all owned objects; what Git keeps from now on must keep them."""

@@ -249,7 +249,11 @@ class Story:
         for namespace in (self.namespace, *self.others):
             if namespace == self.namespace or self.all_of("Kustomization", namespace):
                 check_invariants(
-                    self.cluster.client, store=self.store, left=frozenset(self.left), namespace=namespace
+                    self.cluster.client,
+                    store=self.store,
+                    left=frozenset(self.left),
+                    namespace=namespace,
+                    kinds=frozenset(_ROOTS),
                 )
         self.remove()
 
