@@ -61,18 +61,19 @@ def canaries() -> Iterator[Canaries]:
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, tools: Tools, canaries: Canaries) -> Iterator[ControlPlane]:
     """One control plane for the session: etcd and the API server, with our CRDs."""
-    yield from _cluster(request, tools, canaries, bare=True)
+    yield from control_plane_for(request, tools, canaries, bare=True)
 
 
 @pytest.fixture(scope="session")
 def cluster_full(request: pytest.FixtureRequest, tools: Tools, canaries: Canaries) -> Iterator[ControlPlane]:
     """The same with controller manager, scheduler and a fake node: Deployments become ready."""
-    yield from _cluster(request, tools, canaries, bare=False)
+    yield from control_plane_for(request, tools, canaries, bare=False)
 
 
-def _cluster(
+def control_plane_for(
     request: pytest.FixtureRequest, tools: Tools, canaries: Canaries, *, bare: bool
 ) -> Iterator[ControlPlane]:
+    """A control plane with our CRDs; at its end, what was said there is searched for canaries."""
     control_plane = ControlPlane(tools, bare=bare, audit=True).start()
     try:
         control_plane.install_crds(_crds())

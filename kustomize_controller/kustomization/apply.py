@@ -125,6 +125,9 @@ class Applier:
                 await self._await_definitions(members, result)
                 if result.failures:
                     break
+        # Objects of a stage are applied at once; people read the change log in the order of apply.
+        place = {one.id.subject: at for at, one in enumerate(one for stage in plan.stages for one in stage)}
+        result.changes.sort(key=lambda change: place[change.subject])
         return result
 
     async def _each(self, members: tuple[Desired, ...], do: Callable[[Desired], Awaitable[None]]) -> None:

@@ -160,7 +160,7 @@ class Child:
         self._last_id += 1
         request = msgspec.json.encode({"id": self._last_id, "op": op, "args": args})
         try:
-            process.stdin.write(request + b"\n")
+            _write(process.stdin, request + b"\n")
             await process.stdin.drain()
             line = await process.stdout.readuntil(b"\n")
             answer = msgspec.json.decode(line, type=_Answer)
@@ -250,6 +250,18 @@ class Child:
 async def _discard(stream: asyncio.StreamReader | None) -> None:
     while stream is not None and await stream.read(1 << 20):
         pass
+
+
+def _write(stdin: asyncio.StreamWriter, line: bytes) -> None:
+    """Write to a process that may have closed its end already: uvloop says so by a RuntimeError.
+
+    Raises:
+        ConnectionError: it has.
+    """
+    try:
+        stdin.write(line)
+    except RuntimeError as error:
+        raise BrokenPipeError(str(error)) from error
 
 
 class Pool:

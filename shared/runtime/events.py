@@ -54,7 +54,7 @@ _FROM_ANNOTATIONS = "event.toolkit.fluxcd.io/"
 _WINDOW_S = 300.0
 _MOST_OBJECTS = 10_000  # whose repeats are remembered; a forgotten one costs a request
 _MOST_PER_OBJECT = 20
-_QUEUE_LENGTH = 5_000  # of each queue; at 1 KB an event, 5 MB at the worst
+QUEUE_LENGTH = 5_000  # of each queue; at 1 KB an event, 5 MB at the worst
 _DEFER_S = 3.0
 _DEFER_STEP_S = 0.05
 _LONGEST = 32_768  # characters of a message, as in a condition; the notification controller takes 39,000
@@ -252,14 +252,14 @@ class Recorder:
         return body | ({"metadata": metadata} if metadata else {})
 
     def _put(self, sink: Sink, where: str, body: dict[str, Any]) -> None:
-        queue = self._queues.setdefault(sink, asyncio.Queue(_QUEUE_LENGTH))
+        queue = self._queues.setdefault(sink, asyncio.Queue(QUEUE_LENGTH))
         try:
             queue.put_nowait((time.monotonic(), where, msgspec.json.encode(body)))
         except asyncio.QueueFull:
             metrics.event_dropped(sink, "queue full")
 
     def _start_sink(self, sink: Sink, send: Post) -> None:
-        queue = self._queues.setdefault(sink, asyncio.Queue(_QUEUE_LENGTH))
+        queue = self._queues.setdefault(sink, asyncio.Queue(QUEUE_LENGTH))
         deliver = _deliver(sink, queue, send, self._is_busy)
         self._tasks.append(asyncio.create_task(deliver, name=f"events to {sink}"))
 

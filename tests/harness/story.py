@@ -133,6 +133,16 @@ class Story:
         generation: int = self.patch(kind, name, {"spec": fields})["metadata"]["generation"]
         return generation
 
+    def suspend(self, name: str = "app") -> None:
+        """Suspend a Kustomization that is Ready, and wait until the controller has seen it."""
+        generation = self.respec(name, suspend=True)
+        what = f"Kustomization {name} is seen to be suspended"
+        eventually(
+            lambda: self.get("Kustomization", name)["status"]["observedGeneration"] == generation,
+            TIMEOUT_S,
+            what,
+        )
+
     def create(self, kind: str, name: str, content: Mapping[str, Any], *, namespace: str = "") -> Object:
         metadata = {"name": name, **content.get("metadata", {})}
         root, plural = _ROOTS[kind]

@@ -13,7 +13,7 @@ from lab.controlplane import ControlPlane
 from shared.kube import connection
 from shared.kube.client import Client
 from shared.runtime import metrics
-from shared.runtime.events import Involved, Recorder
+from shared.runtime.events import QUEUE_LENGTH, Involved, Recorder
 from shared.runtime.flags import Address
 from shared.runtime.health import Server
 from shared.runtime.outcome import Event
@@ -218,14 +218,14 @@ async def test_a_receiver_that_hangs_holds_up_neither_kubernetes_nor_the_stop(
     await recorder.start()
     recorder.tell(about(place), DONE)
     await eventually_async(lambda: _truth(receiver.bodies), 5, "the receiver hangs")
-    for number in range(1_001):  # one more than the queue holds
+    for number in range(QUEUE_LENGTH + 1):  # one more than the queue holds
         recorder.tell(about(place), Event("Normal", "Many", f"number {number}"))
         if number % 100 == 0:
             await asyncio.sleep(0)
     assert dropped("notification", "queue full") == full + 1
     async with asyncio.timeout(5):
         await recorder.stop(deadline_s=1)
-    assert dropped("notification", "stopped") == stopped + 1_001
+    assert dropped("notification", "stopped") == stopped + QUEUE_LENGTH + 1
     eventually(lambda: events_of(cluster, place), 1, "Kubernetes has events")
 
 

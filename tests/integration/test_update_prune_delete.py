@@ -107,7 +107,7 @@ def test_an_object_that_says_so_is_kept(story: Story) -> None:
 
 def test_an_object_that_somebody_else_deleted_counts_as_gone(story: Story) -> None:
     story.start(maps(story, 3))
-    story.respec(suspend=True)
+    story.suspend()
     story.delete("ConfigMap", "m02")
     commit = story.push({"app/m02.yaml": None})
     story.ready("app", commit, kind="GitRepository")
@@ -437,7 +437,7 @@ def test_a_dependency_that_fails(story: Story) -> None:
 def test_a_dependency_of_the_same_source_must_have_the_same_revision(story: Story) -> None:
     chain(story, a=[], b=["a"])
     story.ready("b")
-    story.respec("a", suspend=True)
+    story.suspend("a")
     commit = story.push({"b/b.yaml": [config_map("b2", story.namespace)]})
     story.failed("b", "DependencyNotReady", f"dependency '{story.namespace}/a' revision is not up to date")
     assert story.find("ConfigMap", "b2") is None
@@ -448,8 +448,7 @@ def test_a_dependency_of_the_same_source_must_have_the_same_revision(story: Stor
 def test_a_suspended_dependency_that_is_ready_counts(story: Story) -> None:
     chain(story, a=[])
     story.ready("a")
-    story.respec("a", suspend=True)
-    story.handled("Kustomization", "a", story.request("Kustomization", "a"))
+    story.suspend("a")
     story.repository.publish({"b/a.yaml": "{}"})  # not looked at: the source is polled once an hour
     story.kustomization("b", path="./a", nameSuffix="-b", dependsOn=[{"name": "a"}])
     story.ready("b", timeout_s=10.0)
@@ -498,7 +497,7 @@ def test_a_kustomization_that_is_made_again_finds_its_objects(story: Story) -> N
 def test_a_stranger_that_took_the_name_is_not_deleted(story: Story) -> None:
     """Between our apply and our delete somebody replaced the object by one without our labels."""
     story.start(maps(story, 3))
-    story.respec(suspend=True)
+    story.suspend()
     story.delete("ConfigMap", "m02")
     story.create("ConfigMap", "m02", {"data": {"mine": "yes"}})
     commit = story.push({"app/m02.yaml": None})
