@@ -181,7 +181,7 @@ class Applier:
             self._refuse(one, error, "apply failed", result)
             return
         self._remember(one, after)
-        action = _action(before, after, known, taken)
+        action = _action(one, before, after, known, taken)
         if action is None:
             return
         note = ""
@@ -301,7 +301,9 @@ class _Definition(msgspec.Struct):
     status: _DefinitionStatus = msgspec.field(default_factory=_DefinitionStatus)
 
 
-def _action(before: ObjectMeta | None, after: ObjectMeta, known: Applied | None, taken: bool) -> str | None:
+def _action(
+    one: Desired, before: ObjectMeta | None, after: ObjectMeta, known: Applied | None, taken: bool
+) -> str | None:
     """`created`, `configured`, or None when the API server had it so already."""
     if before is None and known is None:
         return "created"
@@ -309,9 +311,13 @@ def _action(before: ObjectMeta | None, after: ObjectMeta, known: Applied | None,
         if before.uid != after.uid:
             return "created"
         return "configured" if taken or before.resource_version != after.resource_version else None
-    if known is not None and known.uid != after.uid:
+    if known is None:
+        return "configured"
+    if known.uid != after.uid:
         return "created"
-    return "configured" if known is None or ownership(after, FIELD_MANAGER) != known.ownership else None
+    # A time in managedFields has whole seconds: two applies within one second leave the same entry.
+    is_other = one.digest != known.digest and after.resource_version != str(known.seen_version)
+    return "configured" if is_other or ownership(after, FIELD_MANAGER) != known.ownership else None
 
 
 def _now() -> str:

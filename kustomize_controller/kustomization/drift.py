@@ -208,10 +208,21 @@ class Follower:
         else:
             loop.call_at(due_at, self._wake, owner)
 
-    def listed(self, group: str, kind: str, alive: Mapping[ObjectId, ObjectMeta], version: int) -> None:
-        """A complete list of a kind, at a resourceVersion: what is remembered and not in it is gone."""
+    def newest(self, group: str, kind: str) -> int:
+        """The highest resourceVersion at which an object of the kind was applied; 0 if there is none."""
+        remembered = self._memory.owned(group, kind)
+        return max((self._memory.seen_version(owner, id_) for id_, owner in remembered), default=0)
+
+    def listed(
+        self, group: str, kind: str, alive: Mapping[ObjectId, ObjectMeta], *, version: int, newest: int
+    ) -> None:
+        """A complete list of a kind, at a resourceVersion: what is remembered and not in it is gone.
+
+        Args:
+            newest: as `newest` said before the list was asked for. What was applied meanwhile may be newer
+                than the list without any past having changed, and the list says nothing of it.
+        """
         remembered = list(self._memory.owned(group, kind))
-        newest = max((self._memory.seen_version(owner, id_) for id_, owner in remembered), default=0)
         if version < newest:
             # The past has changed: the cluster was restored from a backup (reliability F24). What we
             # remember is of a future that did not happen, so all of it is applied again.
@@ -222,8 +233,9 @@ class Follower:
                 self._memory.drop(owner, id_)
                 self._wake(owner)
             return
-        for id_, _ in remembered:
-            self.seen(id_, alive.get(id_))
+        for id_, owner in remembered:
+            if self._memory.seen_version(owner, id_) <= version:
+                self.seen(id_, alive.get(id_))
 
     def due(self, owner: Key) -> dict[ObjectId, Drift]:
         """What is to be repaired now."""
@@ -249,15 +261,19 @@ class KindSink:
         self._follower = follower
         self.group = group
         self.kind = kind
+        self._newest = 0
         self.listed = asyncio.Event()
         self.answered = asyncio.Event()  # listed, or known not to be served
 
     def _id(self, meta: ObjectMeta) -> ObjectId:
         return ObjectId(self.group, self.kind, meta.namespace, meta.name)
 
+    def listing(self) -> None:
+        self._newest = self._follower.newest(self.group, self.kind)
+
     def replace(self, items: list[ObjectMeta], version: int) -> None:
         alive = {self._id(meta): meta for meta in items}
-        self._follower.listed(self.group, self.kind, alive, version)
+        self._follower.listed(self.group, self.kind, alive, version=version, newest=self._newest)
         self.listed.set()
         self.answered.set()
 

@@ -8,7 +8,7 @@ gone.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -107,17 +107,19 @@ class Preparer:
         async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
             return self._keep(obj.key, name, await self._build(obj, content.folder))
 
-    async def would_change(self, key: Key, artifact: Artifact) -> bool:
-        """Whether a new artifact changes what this Kustomization builds, as far as is known without a build.
+    async def changed_by(self, artifact: Artifact, keys: Iterable[Key]) -> set[Key]:
+        """Which Kustomizations a new artifact may build differently, as far as is known without a build.
 
         Raises:
-            FetchError, UnpackError: the artifact did not arrive, or is not one.
+            FetchError, UnpackFailed: the artifact did not arrive, or is not one.
         """
-        recipe = self._recipes.get(key)
-        if recipe is None:
-            return True
+        changed = set()
         async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
-            return not await self._same(recipe, content.tree)
+            for key in keys:
+                recipe = self._recipes.get(key)
+                if recipe is None or not await self._same(recipe, content.tree):
+                    changed.add(key)
+        return changed
 
     def saved(self, key: Key) -> SavedRecipe | None:
         """The recipe, for a checkpoint."""

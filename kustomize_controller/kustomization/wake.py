@@ -60,17 +60,19 @@ class Waker:
 
     async def _wake_consumers(self, source: Key) -> None:
         artifact = self._sources[source.kind].artifact(source)
+        consumers = self.of_source(source)
+        changed = set(consumers)
+        if artifact is not None and consumers:
+            try:
+                changed = await self._preparer.changed_by(artifact, consumers)
+            except Exception as error:  # the run of each consumer will meet and report it
+                log.debug("artifact not compared", source=str(source), error=str(error))
         reason = f"{source} changed"
-        for key in self.of_source(source):
-            changes = True
-            if artifact is not None:
-                try:
-                    changes = await self._preparer.would_change(key, artifact)
-                except Exception as error:  # the run of each consumer will meet and report it
-                    log.debug("artifact not compared", key=str(key), error=str(error))
-            if changes:
+        for key in consumers:
+            if key in changed:
                 self.enqueue(key, reason, Priority.CHANGE)
-            else:
+        for key in consumers:
+            if key not in changed:
                 self.enqueue(key, reason, Priority.MOVE)
 
     def of_source(self, source: Key) -> list[Key]:

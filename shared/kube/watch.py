@@ -32,6 +32,9 @@ BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 class Sink(Protocol):
     """What a reflector feeds. Calls come from one task, in order, and must not block."""
 
+    def listing(self) -> None:
+        """A complete list is about to be asked for; `replace` follows with its answer, if there is one."""
+
     def replace(self, items: list[ObjectMeta], version: int) -> None:
         """All objects that exist at the resourceVersion `version`; what is not among them is gone."""
 
@@ -99,6 +102,7 @@ class Reflector:
 
     async def _list(self) -> str:
         self.synced.clear()
+        self._sink.listing()
         listed = await apply.list_metadata(
             self._client, self._resource, self._namespace, identity=None, label_selector=self._selector
         )

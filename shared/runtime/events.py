@@ -319,7 +319,10 @@ async def _deliver(
             # A burst of work is not slowed down by the telling of it: the API server does both.
             while is_busy() and time.monotonic() - since < _DEFER_S:
                 await asyncio.sleep(_DEFER_STEP_S)
-            await _RETRYING.copy()(send, where, body)
+            try:
+                await send(where, body)
+            except _Later:
+                await _RETRYING.copy()(send, where, body)
         except (_Later, _Never) as error:
             metrics.event_dropped(sink, "not delivered")
             log.info("event not delivered", sink=sink, error=error)

@@ -53,6 +53,9 @@ class Run:
         self._write_status = write_status
         self._is_current = is_current
         self._lock = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = (
+            None  # a task for each short run would cost more than the run
+        )
         self._ticker: asyncio.Task[None] | None = None
         self._shown: str | None = None
 
@@ -70,8 +73,9 @@ class Run:
     def progress(self, message: str) -> None:
         """What the run is at. Reaches the status only if the run goes on for a while."""
         self.last_progress = message
-        if self._ticker is None:
-            self._ticker = asyncio.create_task(self._show_progress(), name=f"progress of {self.key}")
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(PROGRESS_AFTER_S, self._begin_to_show)
 
     async def patch_status(self, fields: Mapping[str, Any]) -> None:
         """Write status fields now, with the progress so far, since that costs nothing more.
@@ -85,21 +89,25 @@ class Run:
 
     async def end(self) -> None:
         """No progress is written after this returns."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
-        # A write under way ends before the final one begins, or it could overtake it.
-        async with self._lock:
-            return
+            # A write under way ends before the final one begins, or it could overtake it.
+            async with self._lock:
+                return
+
+    def _begin_to_show(self) -> None:
+        self._ticker = asyncio.create_task(self._show_progress(), name=f"progress of {self.key}")
 
     async def _show_progress(self) -> None:
         while True:
-            await asyncio.sleep(PROGRESS_AFTER_S)
             async with self._lock:
-                if self.last_progress == self._shown:
-                    continue
-                self._shown = self.last_progress
-                try:
-                    await asyncio.shield(self._write_status(self, {}, self.last_progress))
-                except Exception as error:  # only a courtesy: the final report decides
-                    self.log.debug("progress not written", error=str(error))
+                if self.last_progress != self._shown:
+                    self._shown = self.last_progress
+                    try:
+                        await asyncio.shield(self._write_status(self, {}, self.last_progress))
+                    except Exception as error:  # only a courtesy: the final report decides
+                        self.log.debug("progress not written", error=str(error))
+            await asyncio.sleep(PROGRESS_AFTER_S)
