@@ -1,10 +1,10 @@
-"""What one small commit to a large repository costs in the two children that handle bytes: CPU, without a cluster.
+"""What one small commit to a large repository costs in the children that handle bytes: CPU, without a cluster.
 
     python -m bench.parts [files …]         1000, 8000 and 20000 files unless others are named
 
-Publish is what the source worker does once the new objects have arrived, unpack what the consumer's worker and
-its parent do once the archive has. Each is measured in one process, as in a child that lives long: first for
-the first revision, then for revisions that change one file each.
+Publish is what the source worker does once the new objects have arrived; unpack is what the consumer's worker
+and its parent do once the archive has. Each is measured in one process, as in a child that lives long: first
+for the first revision, then for revisions that change one file each.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ from kustomize_controller import unpack, worker
 from shared.git.auth import Credentials
 from shared.git.objects import Objects
 from shared.git.refs import RefSpec
+from source_controller.memory import Memory
 from source_controller.worker import Publication, Resolved, Where, publish
 
 _SIZES = (1_000, 8_000, 20_000)
@@ -98,15 +100,18 @@ def _tree(blobs: list[Blob]) -> Tree:
 def measure(files: int, folder: Path) -> tuple[Cost, Cost]:
     """Of publish and of unpack, for a repository of `files` files below the empty `folder`."""
     repository = Repository(folder / "cache", files)
+    memory = Memory()
     publications: list[float] = []
     unpackings: list[float] = []
     for n, commit in enumerate(repository.commits(_ROUNDS + 1)):
         path = f"gitrepository/bench/bench/{n}.tar.gz"
-        publications.append(_cpu_s(lambda commit=commit, path=path: publish(_order(folder, commit, path))))  # type: ignore[misc]
+        publications.append(_cpu_s(partial(publish, _order(folder, commit, path), memory)))
+            _cpu_s(lambda commit=commit, path=path: publish(_order(folder, commit, path), memory))
+        )  # type: ignore[misc]
         into = folder / f"{n}"
         into.mkdir()
         args = {"archive": str(folder / "store" / path), "into": str(into), "limit_bytes": _LIMIT_BYTES}
-        unpackings.append(_cpu_s(lambda args=args: _unpack(args)))  # type: ignore[misc]
+        unpackings.append(_cpu_s(partial(_unpack, args)))
     return _cost(publications), _cost(unpackings)
 
 

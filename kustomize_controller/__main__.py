@@ -48,9 +48,7 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
     memory = Memory()
     waker = Waker(preparer)
     sources = Sources(GIT_REPOSITORY, waker.source_changed)
-    follower = Follower(
-        setting.client, setting.discovery, memory, wake=waker.drifted, in_flight=waker.in_flight
-    )
+    follower = Follower(setting.client, setting.discovery, memory, wake=waker.drifted)
     checkpoints = Checkpoints(settings.state_path)
     reconciler = KustomizationReconciler(
         World(

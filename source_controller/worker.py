@@ -1,8 +1,8 @@
 """The child process: everything that talks to a Git server or reads what came from one.
 
 Started as `python -m source_controller.worker` by the controller, spoken to in JSON lines
-(shared/runtime/child.py), killed when a call exceeds its time. It keeps nothing between calls but files, so
-that a kill costs one run.
+(shared/runtime/child.py), killed when a call exceeds its time. Between calls it keeps files, and in memory
+what it read of the last revisions (source_controller/memory.py), so that a kill costs one run.
 
 Operations, with their arguments and answers as the structs below:
 
@@ -37,6 +37,7 @@ from shared.git.objects import Incomplete, Objects
 from shared.git.refs import Candidate, RefSpec
 from shared.git.remote import Remote
 from shared.runtime import child
+from source_controller.memory import Memory, Revision
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,42 +93,49 @@ def resolve(where: Where) -> Resolved:
     return Resolved(commit=best.commit, revision=best.revision, ref=best.ref)
 
 
-def publish(order: Publication) -> Published:
-    """Fetch and store; safe to repeat.
+def publish(order: Publication, memory: Memory | None = None) -> Published:
+    """Fetch and store; safe to repeat. The artifact is the same whatever `memory` holds.
 
     Raises:
         GitError: nothing was published. ArchiveError, StoreError: the same.
     """
+    memory = memory or Memory()
     objects = Objects(Path(order.where.cache) / "tree")
     with Remote(Target(order.where.url, order.where.credentials), timeout_s=order.where.timeout_s) as remote:
         try:
-            return _once(order, remote, objects)
+            return _once(order, remote, objects, memory)
         except Incomplete:
             # The folder was damaged, or an earlier fetch brought too little: once more from the beginning.
             objects.discard()
-            return _once(order, remote, objects)
+            return _once(order, remote, objects, memory)
         finally:
             objects.close()
 
 
-def _once(order: Publication, remote: Remote, objects: Objects) -> Published:
+def _once(order: Publication, remote: Remote, objects: Objects, memory: Memory) -> Published:
     wanted = Candidate(order.resolved.commit, order.resolved.revision, order.resolved.ref)
     remote.fetch(wanted, order.where.want, objects)
-    return _stored(order, objects, tree.snapshot(objects, wanted.commit), remote.received_bytes)
-
-
-def _stored(order: Publication, objects: Objects, snapshot: tree.Snapshot, received: int) -> Published:
+    before = memory.of(order.where.cache)
+    snapshot = tree.snapshot(objects, wanted.commit, before.listings if before else None)
     rules = ignore.rules(_ignore_files(objects, snapshot.entries), order.ignore)
+    revision = Revision(snapshot, rules, before, limit_bytes=memory.limit_bytes)
+    published = _stored(order, objects, snapshot, revision, remote.received_bytes)
+    memory.keep(order.where.cache, revision)
+    return published
+
+
+def _stored(
+    order: Publication, objects: Objects, snapshot: tree.Snapshot, revision: Revision, received: int
+) -> Published:
     members = [
         archive.Member(
             entry.path, entry.folder, entry.executable, partial(tree.read_blob, objects, entry.object_id)
         )
-        for entry in snapshot.entries
-        if not rules.excludes(entry.path, folder=entry.folder)
+        for entry in revision.included()
     ]
     with Store(Path(order.store), algorithm=order.algorithm).publish(order.path) as draft:
-        archive.write(members, draft, limit_bytes=order.limit_bytes)
-    missed = [left for left in snapshot.left_out if not rules.excludes(left.path, folder=False)]
+        archive.write(members, draft, limit_bytes=order.limit_bytes, encode=revision.encode)
+    missed = [left for left in snapshot.left_out if not revision.rules.excludes(left.path, folder=False)]
     return Published(
         digest=draft.stored.digest,
         size_bytes=draft.stored.size_bytes,
@@ -141,9 +149,10 @@ def _stored(order: Publication, objects: Objects, snapshot: tree.Snapshot, recei
 def _ignore_files(objects: Objects, entries: Sequence[tree.Entry]) -> Mapping[str, bytes]:
     found = {}
     for entry in entries:
-        folder, _, name = entry.path.rpartition("/")
-        if name == ignore.FILE_NAME and not entry.folder:
-            found[folder] = tree.read_blob(objects, entry.object_id)
+        if entry.path.endswith(ignore.FILE_NAME) and not entry.folder:
+            folder, _, name = entry.path.rpartition("/")
+            if name == ignore.FILE_NAME:
+                found[folder] = tree.read_blob(objects, entry.object_id)
     return found
 
 
@@ -219,4 +228,5 @@ def _handler(kind: type[Order], do: Callable[[Order], object]) -> Callable[[Mapp
 _OUT_OF_MEMORY = "an object of the repository does not fit into memory; take large files out of it"
 
 if __name__ == "__main__":
-    child.serve({"resolve": _handler(Where, resolve), "publish": _handler(Publication, publish)})
+    publish_with_memory = partial(publish, memory=Memory())
+    child.serve({"resolve": _handler(Where, resolve), "publish": _handler(Publication, publish_with_memory)})

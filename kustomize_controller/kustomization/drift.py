@@ -102,13 +102,12 @@ class Follower:
         memory: Memory,
         *,
         wake: Callable[[Key], None],
-        in_flight: Callable[[Key], bool],
     ) -> None:
         self._client = client
         self._discovery = discovery
         self._memory = memory
         self._wake = wake
-        self._in_flight = in_flight
+        self._running: set[Key] = set()
         self._kinds: dict[tuple[str, str], KindSink] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -154,8 +153,13 @@ class Follower:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def begin(self, owner: Key) -> None:
+        """A run of `owner` may write objects from now on: verdicts on them wait until `settle`."""
+        self._running.add(owner)
+
     def settle(self, owner: Key) -> None:
-        """A run of `owner` ended: judge what was seen meanwhile."""
+        """The run writes no object any more: judge what was seen meanwhile, and what comes at once."""
+        self._running.discard(owner)
         holding = self._memory.holding(owner)
         seen, holding.unjudged = holding.unjudged, {}
         for id_, meta in seen.items():
@@ -169,7 +173,7 @@ class Follower:
         if owner is None:
             return
         holding = self._memory.holding(owner)
-        if self._in_flight(owner):
+        if owner in self._running:
             holding.unjudged[id_] = meta
             return
         if self._judge(owner, holding, id_, meta):

@@ -136,6 +136,7 @@ class KustomizationReconciler:
 
     async def reconcile(self, obj: Kustomization, run: Run) -> Outcome:
         refuse(obj, self._world.settings)
+        self._world.follower.begin(obj.key)
         try:
             async with asyncio.timeout(obj.spec.timeout_s):
                 return await self._reconcile(obj, run)

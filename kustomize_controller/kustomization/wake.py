@@ -42,9 +42,6 @@ class Waker:
     def enqueue(self, key: Key, reason: str, priority: Priority) -> None:
         self._connected.queue.add(key, reason, priority)
 
-    def in_flight(self, key: Key) -> bool:
-        return self._connected.queue.is_busy(key)
-
     def drifted(self, key: Key) -> None:
         if self.lookup(key) is not None:
             self.enqueue(key, "drift", Priority.CHANGE)

@@ -8,7 +8,7 @@ backslashes), and what an artifact cannot carry (links, submodules), is left out
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.git.errors import ObjectRefused, TooLarge
@@ -48,16 +48,31 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """One folder."""
+
+    entries: tuple[Entry, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+Listings = Mapping[tuple[str, str], Listing]  # by object id and path: both are in what a listing says
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that one commit holds."""
 
     commit: Commit
     entries: tuple[Entry, ...]
     left_out: tuple[LeftOut, ...]
+    listings: Listings
 
 
-def snapshot(objects: Objects, commit: str) -> Snapshot:
+def snapshot(objects: Objects, commit: str, known: Listings | None = None) -> Snapshot:
     """List the whole tree of `commit`, folders before their content.
+
+    Args:
+        known: listings of an earlier commit, which need not be read again.
 
     Raises:
         ObjectRefused: names the path and what is wrong with it. Incomplete: an object is missing.
@@ -66,18 +81,23 @@ def snapshot(objects: Objects, commit: str) -> Snapshot:
     found = read_commit(objects, commit)
     entries: list[Entry] = []
     left_out: list[LeftOut] = []
+    listings: dict[tuple[str, str], Listing] = {}
     folders = [("", found.tree, 0)]
     while folders:
         path, object_id, depth = folders.pop()
-        for entry in _children(objects, path, object_id, left_out):
-            entries.append(entry)
-            if len(entries) + len(left_out) > ENTRIES_MAX:
-                raise TooLarge(f"the repository has more than {ENTRIES_MAX} files and folders; split it")
+        room = ENTRIES_MAX - len(entries) - len(left_out)
+        listing = (known or {}).get((object_id, path)) or _listing(objects, path, object_id, room)
+        if len(listing.entries) + len(listing.left_out) > room:
+            raise _too_many()
+        listings[object_id, path] = listing
+        entries += listing.entries
+        left_out += listing.left_out
+        for entry in listing.entries:
             if entry.folder:
                 if depth >= DEPTH_MAX:
                     raise TooLarge(f"folders are nested deeper than {DEPTH_MAX} at '{path[:80]}…'")
                 folders.append((entry.path + "/", entry.object_id, depth + 1))
-    return Snapshot(found, tuple(entries), tuple(left_out))
+    return Snapshot(found, tuple(entries), tuple(left_out), listings)
 
 
 def read_commit(objects: Objects, commit: str) -> Commit:
@@ -118,12 +138,15 @@ def reaches(objects: Objects, tips: Sequence[str], commit: str) -> bool:
     return False
 
 
-def _children(objects: Objects, parent: str, object_id: str, left_out: list[LeftOut]) -> Iterator[Entry]:
+def _listing(objects: Objects, parent: str, object_id: str, room: int) -> Listing:
+    """At most `room` entries, for all of a large folder need not fit into memory."""
     kind, data = objects.read(object_id)
     if kind != TREE:
         raise ObjectRefused(
             f"object {object_id} is listed as folder '{parent}', but is none; the repository is damaged"
         )
+    entries: list[Entry] = []
+    left_out: list[LeftOut] = []
     seen: set[bytes] = set()
     for mode, raw, child in _parse_tree(parent, data):
         if raw in seen:
@@ -131,6 +154,8 @@ def _children(objects: Objects, parent: str, object_id: str, left_out: list[Left
                 f"'{parent}{_shown(raw)}' is listed twice in its folder; the repository is damaged"
             )
         seen.add(raw)
+        if len(seen) > room:
+            raise _too_many()
         why = _structural(raw)
         if why:
             raise ObjectRefused(f"refused entry '{parent}{_shown(raw)}': {why}")
@@ -139,7 +164,12 @@ def _children(objects: Objects, parent: str, object_id: str, left_out: list[Left
             left_out.append(LeftOut(parent + _shown(raw), why))
             continue
         folder = mode == _FOLDER
-        yield Entry(parent + raw.decode(), folder, not folder and bool(mode & 0o111), child)
+        entries.append(Entry(parent + raw.decode(), folder, not folder and bool(mode & 0o111), child))
+    return Listing(tuple(entries), tuple(left_out))
+
+
+def _too_many() -> TooLarge:
+    return TooLarge(f"the repository has more than {ENTRIES_MAX} files and folders; split it")
 
 
 def _parse_tree(parent: str, data: bytes) -> Iterator[tuple[int, bytes, str]]:

@@ -304,7 +304,7 @@ class _Never(Exception):
 
 _RETRYING: Final = tenacity.AsyncRetrying(
     retry=tenacity.retry_if_exception_type(_Later),
-    stop=tenacity.stop_after_attempt(_TRIES),
+    stop=tenacity.stop_after_attempt(_TRIES - 1),  # the first try costs no more than itself
     wait=tenacity.wait_random_exponential(multiplier=0.5, max=5),
     reraise=True,
 )

@@ -92,11 +92,10 @@ class Run:
         if self._timer is not None:
             self._timer.cancel()
         if self._ticker is not None:
-            self._ticker.cancel()
-            await asyncio.gather(self._ticker, return_exceptions=True)
-            # A write under way ends before the final one begins, or it could overtake it.
+            # A write under way ends first, or it could overtake the final one.
             async with self._lock:
-                return
+                self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
 
     def _begin_to_show(self) -> None:
         self._ticker = asyncio.create_task(self._show_progress(), name=f"progress of {self.key}")
@@ -107,7 +106,7 @@ class Run:
                 if self.last_progress != self._shown:
                     self._shown = self.last_progress
                     try:
-                        await asyncio.shield(self._write_status(self, {}, self.last_progress))
+                        await self._write_status(self, {}, self.last_progress)
                     except Exception as error:  # only a courtesy: the final report decides
                         self.log.debug("progress not written", error=str(error))
             await asyncio.sleep(PROGRESS_AFTER_S)
