@@ -171,7 +171,9 @@ class Applier:
             before = drift.live if drift is not None else None
             is_unseen = known is None or (drift is not None and drift.live is None)
             if is_unseen or self._may_be_left_alone(one):
-                before = await self.contact.look(resource, one.id.namespace, one.id.name, self.identity)
+                before = await self.contact.look(
+                    resource, one.id.namespace, one.id.name, self.identity, fresh=known is not None
+                )
                 if before is not None and self._leave_alone(one, before):
                     self._pass_by(one, result)
                     return

@@ -42,9 +42,19 @@ class Contact:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def look(
-        self, resource: Resource, namespace: str, name: str, identity: Identity | None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        identity: Identity | None,
+        *,
+        fresh: bool = False,
     ) -> ObjectMeta | None:
         """The metadata of an object, or None when it is not there.
+
+        Args:
+            fresh: as it is now: what a list showed a moment ago is not good enough. So for objects that we
+                know: a change of theirs brought us here.
 
         Raises:
             ApiError, Unreachable: it could not be looked at.
@@ -52,7 +62,7 @@ class Contact:
         loop = asyncio.get_running_loop()
         place: _Place = (identity.user if identity else None, resource, namespace)
         recent = self._recent.get(place)
-        if recent is not None:
+        if recent is not None and not fresh:
             if loop.time() - recent[0] < GOOD_FOR_S:
                 return recent[1].get(name)
             del self._recent[place]

@@ -424,6 +424,20 @@ def test_credentials_do_not_follow_a_redirect(git_server: GitServer, name: str) 
             assert there.resolve(MAIN)
 
 
+def test_a_redirect_to_tls_is_verified(git_server: GitServer, name: str, tmp_path: Path) -> None:
+    """Connections that began without TLS know no authorities until then."""
+    pair = Authority("private").issue_server("git", ["127.0.0.1"])
+    (tmp_path / "server.pem").write_bytes(pair.public_pem + pair.private_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    with GitServer(tls=context) as secure:
+        secure.create(name).publish({"a": b"x"})
+        redirect = f"{secure.url(name)}/info/refs?service=git-upload-pack"
+        git_server.answer(name, Answer(status=302, headers={"Location": redirect}))
+        with remote(git_server, name) as there, pytest.raises(Unreachable, match="TLS: "):
+            there.resolve(MAIN)
+
+
 def test_a_private_authority_and_a_client_certificate(name: str, tmp_path: Path) -> None:
     authority = Authority("private")
     pair = authority.issue_server("git", ["127.0.0.1"])
