@@ -7,19 +7,20 @@ operation:
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from shared.artifacts.unpack import UnpackError, unpack
-from shared.runtime import child
+from shared.artifacts.unpack import UnpackError, Written, unpack
+from shared.runtime.serve import ChildError, serve
 
 
-def unpack_archive(args: Mapping[str, Any]) -> object:
+def unpack_archive(args: Mapping[str, Any], written: Written) -> object:
     try:
         with Path(args["archive"]).open("rb") as archive:
-            done = unpack(archive, Path(args["into"]), limit_bytes=args["limit_bytes"])
+            done = unpack(archive, Path(args["into"]), limit_bytes=args["limit_bytes"], written=written)
     except UnpackError as error:
-        raise child.ChildError("ArtifactFailed", str(error)) from error
+        raise ChildError("ArtifactFailed", str(error)) from error
     return {
         "files": dict(done.tree.files),
         "folders": dict(done.tree.folders),
@@ -28,4 +29,4 @@ def unpack_archive(args: Mapping[str, Any]) -> object:
 
 
 if __name__ == "__main__":
-    child.serve({"unpack": unpack_archive})
+    serve({"unpack": partial(unpack_archive, written=Written())})

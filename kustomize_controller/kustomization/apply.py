@@ -6,7 +6,7 @@ ours.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -76,6 +76,7 @@ class Applier:
     identity: Identity | None
     bodies: Mapping[ObjectId, BuiltObject]
     drifts: Mapping[ObjectId, Drift]
+    custom_kinds: Collection[str]  # as in stages.py
     concurrent: int
     is_current: Callable[[], bool]
     impossible: dict[ObjectId, errors.KubeError] = field(default_factory=dict)
@@ -115,7 +116,7 @@ class Applier:
         for members in plan.stages:
             if not self.is_current():
                 raise Superseded
-            stage = stage_of(members[0].id)
+            stage = stage_of(members[0].id, self.custom_kinds)
             if stage in plan.dry_run and not await self._dry_run(members, result):
                 break
             await self._each(members, lambda one: self._apply(one, result))

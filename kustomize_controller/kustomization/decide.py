@@ -116,7 +116,7 @@ def decide(seen: Observed, *, custom_kinds: Collection[str] = ()) -> Plan:
     return Plan(
         record=_record(seen.inventory, new),
         stages=tuple(stages.values()),
-        dry_run=frozenset(stage for stage, members in stages.items() if seen.inventory and len(members) > 1),
+        dry_run=frozenset(stage for stage, members in stages.items() if _is_risky(members, seen)),
         prune=() if held else tuple(reversed(leaving)),
         keep=new + leaving,
         held=held,
@@ -175,6 +175,15 @@ def gains(record: tuple[Entry, ...], before: Collection[Entry]) -> bool:
     """Whether `record` lists something that was not listed before."""
     known = {entry.id for entry in before}
     return any(entry.id not in known for entry in record)
+
+
+def _is_risky(members: Collection[Desired], seen: Observed) -> bool:
+    """Whether one object that is refused may leave others of an installed stage half changed.
+
+    Contents that were accepted before are no risk; one change is atomic by itself.
+    """
+    changed = [one for one in members if seen.applied.get(one.id) != one.digest]
+    return bool(seen.inventory) and len(changed) > 1
 
 
 def _by_stage(objects: list[Desired], custom_kinds: Collection[str]) -> dict[Stage, tuple[Desired, ...]]:

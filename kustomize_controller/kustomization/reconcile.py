@@ -443,6 +443,7 @@ class KustomizationReconciler:
             identity=self._identity(obj),
             bodies=bodies,
             drifts=drifts,
+            custom_kinds=world.settings.custom_apply_stage_kinds,
             concurrent=world.settings.concurrent_ssa,
             is_current=run.is_current,
         )

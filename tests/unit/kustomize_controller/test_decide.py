@@ -84,7 +84,7 @@ CASES: dict[str, tuple[Observed, Plan]] = {
     ),
     "a person asks for a run": (
         replace(STEADY, everything=True),
-        replace(NOTHING, stages=EVERY_STAGE, dry_run=frozenset({Stage.REST})),
+        replace(NOTHING, stages=EVERY_STAGE),
     ),
     "an object says hands off": (
         replace(FIRST, desired=(wanted(NAMESPACE), wanted(CONFIG, left_alone=True), wanted(DEPLOY))),
