@@ -82,6 +82,15 @@ def test_a_step_that_fails_ends_the_demo(environment: dict[str, str], tmp_path: 
     assert "Nothing is left running. The logs: " in ran.stdout
 
 
+# A shell starts what it puts in the background with SIGINT ignored, and that is inherited: a terminal does
+# not.
+_AS_IN_THE_FOREGROUND = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "lab.demo"])
+"""
+
+
 @pytest.mark.parametrize(
     ("at", "number"),
     [
@@ -96,7 +105,7 @@ def test_an_interrupted_demo_leaves_nothing(
     environment: dict[str, str], tmp_path: Path, at: str, number: signal.Signals
 ) -> None:
     demo = subprocess.Popen(
-        [sys.executable, "-m", "lab.demo"],
+        [sys.executable, "-c", _AS_IN_THE_FOREGROUND],
         cwd=_ROOT,
         env=environment,
         stdout=subprocess.PIPE,
