@@ -1,4 +1,4 @@
-"""What one small commit to a large repository costs in the children that handle bytes: CPU, without a cluster.
+"""What one small commit to a large repository costs in the children that handle bytes, in CPU.
 
     python -m bench.parts [files …]         1000, 8000 and 20000 files unless others are named
 
@@ -23,6 +23,7 @@ from dulwich.objects import Blob, Commit, ShaFile, Tree
 from dulwich.pack import write_pack_objects
 
 from kustomize_controller import unpack, worker
+from shared.artifacts.unpack import Written
 from shared.git.auth import Credentials
 from shared.git.objects import Objects
 from shared.git.refs import RefSpec
@@ -100,18 +101,16 @@ def _tree(blobs: list[Blob]) -> Tree:
 def measure(files: int, folder: Path) -> tuple[Cost, Cost]:
     """Of publish and of unpack, for a repository of `files` files below the empty `folder`."""
     repository = Repository(folder / "cache", files)
-    memory = Memory()
+    memory, written = Memory(), Written()
     publications: list[float] = []
     unpackings: list[float] = []
     for n, commit in enumerate(repository.commits(_ROUNDS + 1)):
         path = f"gitrepository/bench/bench/{n}.tar.gz"
         publications.append(_cpu_s(partial(publish, _order(folder, commit, path), memory)))
-            _cpu_s(lambda commit=commit, path=path: publish(_order(folder, commit, path), memory))
-        )  # type: ignore[misc]
         into = folder / f"{n}"
         into.mkdir()
         args = {"archive": str(folder / "store" / path), "into": str(into), "limit_bytes": _LIMIT_BYTES}
-        unpackings.append(_cpu_s(partial(_unpack, args)))
+        unpackings.append(_cpu_s(partial(_unpack, args, written)))
     return _cost(publications), _cost(unpackings)
 
 
@@ -135,9 +134,9 @@ def _order(folder: Path, commit: str, path: str) -> Publication:
     )
 
 
-def _unpack(args: dict[str, object]) -> None:
+def _unpack(args: dict[str, object], written: Written) -> None:
     """With the answer's way to the parent."""
-    answer = msgspec.json.encode(worker.unpack_archive(args))
+    answer = msgspec.json.encode(worker.unpack_archive(args, written))
     unpack.decode(msgspec.Raw(answer))
 
 

@@ -36,7 +36,7 @@ from shared.git.errors import (
 from shared.git.objects import Incomplete, Objects
 from shared.git.refs import Candidate, RefSpec
 from shared.git.remote import Remote
-from shared.runtime import child
+from shared.runtime.serve import ChildError, serve
 from source_controller.memory import Memory, Revision
 
 
@@ -173,31 +173,27 @@ def _newest(remote: Remote, candidates: Sequence[Candidate], cache: Path) -> Can
 CHECKOUT = "failed to checkout and determine revision: "
 
 
-def told(error: Exception, where: Where) -> child.ChildError:
+def told(error: Exception, where: Where) -> ChildError:
     """Reason and message of an error in the contract's words (behaviour-source.md 2 and last section)."""
     doing = f"unable to list remote for '{shown(where.url)}': " if where.lists_first else ""
     doing = doing or f"unable to clone '{shown(where.url)}': "
     match error:
         case InvalidUrl():
-            return child.ChildError("URLInvalid", str(error))
+            return ChildError("URLInvalid", str(error))
         case AuthError():
-            return child.ChildError(
-                "AuthenticationFailed", f"failed to configure authentication options: {error}"
-            )
+            return ChildError("AuthenticationFailed", f"failed to configure authentication options: {error}")
         case EmptyRepository() if not _names_branch(where.want):
-            return child.ChildError(
+            return ChildError(
                 "GitOperationFailed", CHECKOUT + (doing if where.want.name else "") + str(error)
             )
         case EmptyRepository():
-            return child.ChildError("EmptyGitRepository", str(error))
+            return ChildError("EmptyGitRepository", str(error))
         case RemoteError() | BranchOrTagMissing() | TooLarge():
-            return child.ChildError("GitOperationFailed", f"{CHECKOUT}{doing}{error}")
+            return ChildError("GitOperationFailed", f"{CHECKOUT}{doing}{error}")
         case GitError():
-            return child.ChildError("GitOperationFailed", f"{CHECKOUT}{error}")
+            return ChildError("GitOperationFailed", f"{CHECKOUT}{error}")
         case _:
-            return child.ChildError(
-                "ArchiveOperationFailed", f"unable to archive artifact to storage: {error}"
-            )
+            return ChildError("ArchiveOperationFailed", f"unable to archive artifact to storage: {error}")
 
 
 def _names_branch(want: RefSpec) -> bool:
@@ -218,9 +214,9 @@ def _handler(kind: type[Order], do: Callable[[Order], object]) -> Callable[[Mapp
         except OSError as error:  # the store explains its own
             where_to = error.filename or where.cache
             full = f"{where_to}: {error.strerror}; --git-cache-path must be writable, with room"
-            raise child.ChildError("GitOperationFailed", CHECKOUT + full) from error
+            raise ChildError("GitOperationFailed", CHECKOUT + full) from error
         except MemoryError:
-            raise child.ChildError("GitOperationFailed", f"{CHECKOUT}{_OUT_OF_MEMORY}") from None
+            raise ChildError("GitOperationFailed", f"{CHECKOUT}{_OUT_OF_MEMORY}") from None
 
     return handle
 
@@ -229,4 +225,4 @@ _OUT_OF_MEMORY = "an object of the repository does not fit into memory; take lar
 
 if __name__ == "__main__":
     publish_with_memory = partial(publish, memory=Memory())
-    child.serve({"resolve": _handler(Where, resolve), "publish": _handler(Publication, publish_with_memory)})
+    serve({"resolve": _handler(Where, resolve), "publish": _handler(Publication, publish_with_memory)})

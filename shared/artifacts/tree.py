@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,13 +51,13 @@ class Tree:
 
 
 def _enter(entries: defaultdict[str, set[str]], name: str) -> None:
-    path = PurePosixPath(name)
-    while path.name:
-        folder = str(path.parent)
-        if path.name in entries[folder]:
+    while name:
+        folder, _, entry = name.rpartition("/")
+        listed = entries[folder or ROOT]
+        if entry in listed:
             return
-        entries[folder].add(path.name)
-        path = path.parent
+        listed.add(entry)
+        name = folder
 
 
 def _join(folder: str, entry: str) -> str:

@@ -53,11 +53,18 @@ class SmartHttp(AbstractHttpGitClient):
         self._has_secret = target.credentials.secret
         self._authorization = _authorization(target.credentials.who)
         self.received_bytes = 0  # of response bodies
-        self._pool = urllib3.PoolManager(
+        self._timeout_s = timeout_s
+        tls = target.credentials.tls
+        # To read the system's authorities takes 25 ms: only where TLS is spoken, or a key is to be judged.
+        self._plain = self._origin[0] == "http" and tls is None
+        self._pool = self._connections(None if self._plain else _ssl_context(tls))
+
+    def _connections(self, context: ssl.SSLContext | None) -> urllib3.PoolManager:
+        return urllib3.PoolManager(
             num_pools=2,
             retries=False,
-            timeout=urllib3.Timeout(connect=min(_CONNECT_TIMEOUT_S, timeout_s), read=timeout_s),
-            ssl_context=_ssl_context(target.credentials.tls),
+            timeout=urllib3.Timeout(connect=min(_CONNECT_TIMEOUT_S, self._timeout_s), read=self._timeout_s),
+            ssl_context=context,
         )
 
     def close(self) -> None:
@@ -121,6 +128,10 @@ class SmartHttp(AbstractHttpGitClient):
             raise RemoteError(
                 f"refused the redirect from '{shown(before)}' to '{shown(after)}'; correct spec.url"
             )
+        if origin[0] == "https" and self._plain:  # begun without TLS
+            self._pool.clear()
+            self._pool = self._connections(_ssl_context(None))
+            self._plain = False
         self._redirected_to.add(origin)
         return after
 

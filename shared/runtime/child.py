@@ -10,7 +10,7 @@ and stdout:
 
 One call is in flight per child; `Pool` spreads calls over several. A child is started by its first call and
 again by the first one after its death. Secrets reach it in requests only, never in arguments or environment.
-`serve` is the other side, for children written in Python.
+The other side, for children written in Python, is shared/runtime/serve.py.
 """
 
 from __future__ import annotations
@@ -18,19 +18,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import queue
 import resource
 import signal
-import sys
-import threading
-import traceback
 from collections import deque
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from shared.runtime.serve import ChildError, ChildFailure
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "MAX_ANSWER_BYTES",
@@ -40,7 +38,6 @@ __all__ = [
     "ChildFailure",
     "ChildTimeout",
     "Pool",
-    "serve",
 ]
 
 MAX_ANSWER_BYTES = 64 << 20
@@ -49,30 +46,12 @@ _OUT_OF_MEMORY = ("out of memory", "cannot allocate memory", "errno=12")
 _GO_SHARE = 0.8  # of the memory limit: where Go's collector starts to work harder, before the kernel refuses
 
 
-class ChildFailure(Exception):
-    """A call has no result. The next call starts a new process where this one has lost its own."""
-
-
 class ChildTimeout(ChildFailure):
     """The call ran out of time and the process was killed."""
 
 
 class ChildDied(ChildFailure):
     """The process ended, or broke the protocol, before it answered."""
-
-
-class ChildError(ChildFailure):
-    """The child answered that the call failed.
-
-    Attributes:
-        reason: one word for programs; message: for people; details: further fields of the answer.
-    """
-
-    def __init__(self, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.details = details or {}
 
 
 class _Answer(msgspec.Struct):
@@ -265,11 +244,11 @@ def _write(stdin: asyncio.StreamWriter, line: bytes) -> None:
 
 
 class Pool:
-    """Several children of one kind; a call takes the first that is free."""
+    """Several children of one kind; a call takes the free one that worked last: its memory is warm."""
 
     def __init__(self, children: Sequence[Child]) -> None:
         self._children = tuple(children)
-        self._free: asyncio.Queue[Child] = asyncio.Queue()
+        self._free: asyncio.LifoQueue[Child] = asyncio.LifoQueue()
         for child in children:
             self._free.put_nowait(child)
 
@@ -285,44 +264,3 @@ class Pool:
         """End all processes."""
         for child in self._children:
             await child.close()
-
-
-def serve(handlers: Mapping[str, Callable[[Mapping[str, Any]], object]]) -> NoReturn:
-    """Answer calls until the parent is gone; the main program of a child written in Python. Does not return.
-
-    A handler takes the request's `args` and gives what msgspec can write as JSON, or raises ChildError. A
-    thread
-    reads stdin, so that the end of input ends the process in the middle of a call too: a killed parent leaves
-    no child behind. What a handler prints goes to stderr.
-    """
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_read_requests, args=(requests,), name="requests", daemon=True).start()
-    while True:
-        request = msgspec.json.decode(requests.get())
-        answers.write(msgspec.json.encode({"id": request["id"], **_handle(handlers, request)}) + b"\n")
-        answers.flush()
-
-
-def _read_requests(requests: queue.SimpleQueue[bytes]) -> None:
-    for line in sys.stdin.buffer:
-        requests.put(line)
-    os._exit(0)
-
-
-def _handle(
-    handlers: Mapping[str, Callable[[Mapping[str, Any]], object]], request: Mapping[str, Any]
-) -> dict[str, object]:
-    handler = handlers.get(request["op"])
-    if handler is None:
-        return {"error": {"reason": "BadRequest", "message": f"unknown op '{request['op']}'"}}
-    try:
-        return {"ok": handler(request["args"])}
-    except ChildError as error:
-        return {"error": {"reason": error.reason, "message": error.message, **error.details}}
-    except Exception as error:
-        # The text may hold a secret or a tenant's content; the trace goes to stderr, which no status shows.
-        traceback.print_exc()
-        message = f"'{request['op']}' failed unexpectedly ({type(error).__name__})"
-        return {"error": {"reason": "Internal", "message": message}}

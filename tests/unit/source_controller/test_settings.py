@@ -29,8 +29,8 @@ def test_the_defaults_are_those_of_flux() -> None:
     assert str(settings.storage_path) == "/data"
     assert settings.storage_addr == Address("", 9090)
     assert (settings.retention.ttl_s, settings.retention.records) == (60.0, 2)
-    assert (settings.digest_algorithm, settings.concurrent, settings.jitter) == ("sha256", 2, 0.05)
-    assert settings.requeue_dependency_s == 30.0
+    assert (settings.digest_algorithm, settings.concurrent) == ("sha256", 2)
+    assert settings.flags["requeue-dependency"] == 30.0
 
 
 def test_flags_of_flux_that_change_nothing_are_accepted_and_named() -> None:
