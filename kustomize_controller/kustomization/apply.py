@@ -8,7 +8,6 @@ ours.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -20,6 +19,7 @@ from kustomize_controller.kustomization.names import FIELD_MANAGER, SSA
 from kustomize_controller.kustomization.remember import Applied, Drift, Memory
 from kustomize_controller.kustomization.stages import Stage, stage_of
 from kustomize_controller.kustomization.take_over import take_over
+from shared.api.instant import instant
 from shared.api.meta import Key
 from shared.api.objects import ObjectId
 from shared.kube import apply as kube_apply
@@ -172,8 +172,10 @@ class Applier:
             before = drift.live if drift is not None else None
             is_unseen = known is None or (drift is not None and drift.live is None)
             if is_unseen or self._may_be_left_alone(one):
+                # Where what is there decides whether we write at all, a list of two seconds ago is no answer.
+                fresh = known is not None or self.bodies[one.id].says("ssa", "IfNotPresent")
                 before = await self.contact.look(
-                    resource, one.id.namespace, one.id.name, self.identity, fresh=known is not None
+                    resource, one.id.namespace, one.id.name, self.identity, fresh=fresh
                 )
                 if before is not None and self._leave_alone(one, before):
                     self._pass_by(one, result)
@@ -241,7 +243,7 @@ class Applier:
     async def _take_over(self, one: Desired, resource: Resource, before: ObjectMeta) -> bool:
         if self.bodies[one.id].says("ssa", "Merge") or before.steering(SSA) == "merge":
             return False
-        return await take_over(self.client, resource, before, self.identity, _now())
+        return await take_over(self.client, resource, before, self.identity, instant())
 
     def _remember(self, one: Desired, after: ObjectMeta) -> None:
         ours = ownership(after, FIELD_MANAGER)
@@ -321,7 +323,3 @@ def _action(
     # A time in managedFields has whole seconds: two applies within one second leave the same entry.
     is_other = one.digest != known.digest and after.resource_version != str(known.seen_version)
     return "configured" if is_other or ownership(after, FIELD_MANAGER) != known.ownership else None
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

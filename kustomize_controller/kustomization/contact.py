@@ -3,7 +3,7 @@
 It may exist already, with `reconcile: disabled` on it, or with fields that kubectl owns, and without our
 labels no watch shows it. So it is looked at, as the tenant, before it is written. Where many objects of one
 kind and namespace wait at the same time, they share one list; what a list showed is good for `GOOD_FOR_S`,
-since an object that somebody makes in the very second of a first apply may be missed by a look just before
+since an object that somebody makes at the very time of a first apply may be missed by a look just before
 it as well.
 """
 
@@ -17,7 +17,7 @@ from shared.kube.ownership import ObjectMeta
 
 LIST_FROM = 3  # that many looks at once are dearer than one list of a usual namespace
 LIST_AT_MOST = 500  # objects; a fuller namespace is looked at one by one
-GOOD_FOR_S = 1.0
+GOOD_FOR_S = 2.0
 NO_LISTS_S = 60.0  # after a list was refused or too long
 
 _Place = tuple[str | None, Resource, str]  # identity, kind, namespace

@@ -31,6 +31,7 @@ import aiohttp
 import msgspec
 import tenacity
 
+from shared.api.instant import instant
 from shared.kube.errors import (
     ApiError,
     InternalError,
@@ -55,7 +56,7 @@ _WINDOW_S = 300.0
 _MOST_OBJECTS = 10_000  # whose repeats are remembered; a forgotten one costs a request
 _MOST_PER_OBJECT = 20
 QUEUE_LENGTH = 5_000  # of each queue; at 1 KB an event, 5 MB at the worst
-_DEFER_S = 3.0
+_DEFER_S = 15.0  # while work is waiting; then events are delivered beside it
 _DEFER_STEP_S = 0.05
 _LONGEST = 32_768  # characters of a message, as in a condition; the notification controller takes 39,000
 _TRIES = 4
@@ -202,7 +203,7 @@ class Recorder:
     def tell(self, involved: Involved, event: Event) -> None:
         """Tell `event` about `involved`, unless it is a repeat. Never waits, never fails."""
         now = datetime.now(UTC)
-        stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        stamp = instant(now)
         counted = self._repeats.count(involved.uid, event, time.monotonic(), stamp)
         if counted is None:
             return
