@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 
 import aiohttp
 
@@ -11,10 +12,11 @@ from kustomize_controller.kustomization.checkpoint import Checkpoints
 from kustomize_controller.kustomization.contact import Contact
 from kustomize_controller.kustomization.drift import Follower
 from kustomize_controller.kustomization.prepare import Preparer
-from kustomize_controller.kustomization.reconcile import KustomizationReconciler, World
+from kustomize_controller.kustomization.reconcile import KustomizationReconciler
 from kustomize_controller.kustomization.remember import Memory
 from kustomize_controller.kustomization.restore import cluster_identity, restore
 from kustomize_controller.kustomization.wake import Waker
+from kustomize_controller.kustomization.world import World
 from kustomize_controller.settings import Settings
 from kustomize_controller.sources import Sources
 from kustomize_controller.unpack import Unpacker
@@ -22,7 +24,6 @@ from shared.api.kinds import GIT_REPOSITORY
 from shared.artifacts.cache import ArtifactCache
 from shared.artifacts.fetch import Download, fetch
 from shared.runtime import process
-from shared.runtime.controller import Controller, Pace
 
 NAME = "kustomize-controller"
 
@@ -68,19 +69,7 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
             tell=waker.tell,
         )
     )
-    controller = Controller(
-        reconciler,
-        client=setting.client,
-        recorder=setting.recorder,
-        pace=Pace(
-            concurrent=settings.concurrent,
-            min_retry_s=setting.flags["min-retry-delay"],
-            max_retry_s=setting.flags["max-retry-delay"],
-            requeue_dependency_s=settings.requeue_dependency_s,
-            jitter=settings.jitter,
-        ),
-        held=setting.held,
-    )
+    controller = setting.controller(reconciler)
     waker.connect(controller, {GIT_REPOSITORY.kind: sources})
 
     async def recall() -> None:
@@ -101,11 +90,7 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
 
 def main() -> int:
     settings = settings_module.read(sys.argv[1:], os.environ)
-
-    async def with_settings(setting: process.Setting) -> process.Parts:
-        return await assemble(settings, setting)
-
-    return process.main(NAME, settings.flags, settings.unheeded, with_settings)
+    return process.main(NAME, settings.flags, settings.unheeded, partial(assemble, settings))
 
 
 if __name__ == "__main__":

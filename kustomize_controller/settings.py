@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shared.runtime.flags import Flag, feature_gates, parse, unheeded
-from shared.runtime.process_flags import COMMON, COMMON_GATES
+from shared.runtime.process_flags import COMMON, COMMON_GATES, PACE
 
 PROG: Final = "python -m kustomize_controller"
 ABOUT: Final = "Makes the cluster hold what Kustomizations build, and keeps it so."
@@ -36,17 +36,10 @@ _GATES: Final = COMMON_GATES | {
 
 FLAGS: Final[tuple[Flag, ...]] = (
     *COMMON,
+    *PACE,
     Flag(
         "concurrent-ssa", "CONCURRENT_SSA", 4, "int",
         "How many objects of one Kustomization are applied at once.", group=_WORK,
-    ),
-    Flag(
-        "requeue-dependency", "REQUEUE_DEPENDENCY", "30s", "duration",
-        "Safety net for an object that waits for another: it is woken by the change itself.", group=_WORK,
-    ),
-    Flag(
-        "interval-jitter-percentage", "INTERVAL_JITTER_PERCENTAGE", 5, "int",
-        "Spread of intervals to either side, in percent.", group=_WORK,
     ),
     Flag(
         "http-retry", "HTTP_RETRY", 9, "int",
@@ -133,11 +126,9 @@ class Settings:
     max_objects: int
     build_timeout_s: float
     http_attempts: int
-    concurrent: int
     concurrent_ssa: int
     custom_apply_stage_kinds: frozenset[str]
     requeue_dependency_s: float
-    jitter: float
     default_service_account: str
     no_cross_namespace_refs: bool
     artifact_host: str  # replaces the host in artifact URLs when set (SOURCE_CONTROLLER_LOCALHOST)
@@ -165,11 +156,9 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         max_objects=flags["max-objects"],
         build_timeout_s=flags["build-timeout"],
         http_attempts=flags["http-retry"] + 1,
-        concurrent=flags["concurrent"],
         concurrent_ssa=flags["concurrent-ssa"],
         custom_apply_stage_kinds=frozenset(flags["custom-apply-stage-kinds"]),
         requeue_dependency_s=flags["requeue-dependency"],
-        jitter=flags["interval-jitter-percentage"] / 100,
         default_service_account=flags["default-service-account"],
         no_cross_namespace_refs=flags["no-cross-namespace-refs"],
         artifact_host=environ.get("SOURCE_CONTROLLER_LOCALHOST", ""),

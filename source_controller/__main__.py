@@ -3,11 +3,11 @@
 import asyncio
 import os
 import sys
+from functools import partial
 
 from shared.artifacts import server
 from shared.artifacts.store import Store
 from shared.runtime import health, process
-from shared.runtime.controller import Controller, Pace
 from source_controller import settings as settings_module
 from source_controller.gitrepository.checkout import Checkout, start_pool
 from source_controller.gitrepository.reconcile import GitRepositoryReconciler, Publishing
@@ -30,19 +30,7 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
         retention=settings.retention,
     )
     reconciler = GitRepositoryReconciler(Checkout(pool), store, publishing, reader(setting.client))
-    controller = Controller(
-        reconciler,
-        client=setting.client,
-        recorder=setting.recorder,
-        pace=Pace(
-            concurrent=settings.concurrent,
-            min_retry_s=setting.flags["min-retry-delay"],
-            max_retry_s=setting.flags["max-retry-delay"],
-            requeue_dependency_s=settings.requeue_dependency_s,
-            jitter=settings.jitter,
-        ),
-        held=setting.held,
-    )
+    controller = setting.controller(reconciler)
     files = _Files(settings)
 
     async def lead() -> None:
@@ -71,11 +59,7 @@ class _Files:
 
 def main() -> int:
     settings = settings_module.read(sys.argv[1:], os.environ)
-
-    async def with_settings(setting: process.Setting) -> process.Parts:
-        return await assemble(settings, setting)
-
-    return process.main(NAME, settings.flags, settings.unheeded, with_settings)
+    return process.main(NAME, settings.flags, settings.unheeded, partial(assemble, settings))
 
 
 if __name__ == "__main__":

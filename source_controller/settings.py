@@ -13,7 +13,7 @@ from typing import Any, Final
 from shared.artifacts.digest import ALGORITHMS
 from shared.artifacts.store import Retention
 from shared.runtime.flags import Address, Flag, change, feature_gates, parse, unheeded
-from shared.runtime.process_flags import COMMON, COMMON_GATES
+from shared.runtime.process_flags import COMMON, COMMON_GATES, PACE
 
 PROG: Final = "python -m source_controller"
 ABOUT: Final = "Publishes what Git repositories hold as artifacts for other controllers."
@@ -22,6 +22,7 @@ _HELM = "Helm"
 
 FLAGS: Final[tuple[Flag, ...]] = (
     *change(COMMON, "concurrent", default=2),
+    *PACE,
     Flag(
         "storage-path", "STORAGE_PATH", "/data", "string",
         "Folder of the artifacts.", group=_STORAGE,
@@ -56,14 +57,6 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "Folder of the Git objects fetched so far, outside of the store; may be lost at any time. Empty: "
         "a folder below the system's one for temporary files.", group=_STORAGE,
     ),
-    Flag(
-        "requeue-dependency", "REQUEUE_DEPENDENCY", "30s", "duration",
-        "Wait before an object whose dependency is not ready is looked at again.", group="Work and retries",
-    ),
-    Flag(
-        "interval-jitter-percentage", "INTERVAL_JITTER_PERCENTAGE", 5, "int",
-        "Spread of intervals to either side, in percent.", group="Work and retries",
-    ),
     Flag("ssh-kex-algos", "SSH_KEX_ALGOS", [], "list", "SSH key exchange algorithms.", False, "SSH"),
     Flag("ssh-hostkey-algos", "SSH_HOSTKEY_ALGOS", [], "list", "SSH host key algorithms.", False, "SSH"),
     Flag("helm-index-max-size", "HELM_INDEX_MAX_SIZE", 52428800, "int", "Bytes of an index.", False, _HELM),
@@ -94,8 +87,6 @@ class Settings:
     artifact_max_bytes: int
     git_cache: Path
     concurrent: int
-    jitter: float  # of an interval, to either side: 0.05
-    requeue_dependency_s: float
     flags: Mapping[str, Any]  # every flag by name
     unheeded: tuple[str, ...]  # set, and changing nothing: named once in the log
 
@@ -119,8 +110,6 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         artifact_max_bytes=flags["artifact-max-size"],
         git_cache=Path(cache) if cache else Path(tempfile.gettempdir()) / "headrace-git",
         concurrent=flags["concurrent"],
-        jitter=flags["interval-jitter-percentage"] / 100,
-        requeue_dependency_s=flags["requeue-dependency"],
         flags=flags,
         unheeded=tuple(unheeded(FLAGS, argv, environ)),
     )

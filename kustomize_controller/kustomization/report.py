@@ -6,7 +6,6 @@ leaves Flux's way.
 
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from kustomize_controller.kustomization import history, inventory
@@ -16,6 +15,7 @@ from kustomize_controller.kustomization.names import ALLOW_PRUNE
 from kustomize_controller.kustomization.prepare import Prepared
 from shared.api.artifact import Artifact
 from shared.api.duration import go_duration
+from shared.api.instant import instant
 from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
 from shared.api.objects import ObjectId
@@ -107,7 +107,7 @@ class Report:
             result=result,
             revision=self._artifact.revision,
             origin_revision=_origin(self._artifact),
-            now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            now=instant(),
             duration_s=self._duration_s(),
         )
         return {"history": advanced}

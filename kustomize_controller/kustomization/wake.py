@@ -1,4 +1,5 @@
-"""Which Kustomizations are to run when something else changed: their source, or an object of theirs.
+"""Which Kustomizations are to run when something else changed: their source, an object of theirs, or one
+another that they wait for.
 
 A new artifact wakes all consumers of the source, those first whose builds it changes: what is asked is only
 whether an input of the last build moved, which needs the unpacked artifact and no build. The others follow,
@@ -6,12 +7,14 @@ for the revision in their status.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import structlog
 
 from kustomize_controller.kustomization.prepare import Preparer
 from kustomize_controller.sources import Sources
+from shared.api.kinds import KUSTOMIZATION
 from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
 from shared.runtime.cache import RawObject
@@ -20,6 +23,26 @@ from shared.runtime.outcome import Event
 from shared.runtime.queue import Priority
 
 log = structlog.get_logger("runtime")
+
+
+class Dependents:
+    """Kustomizations that wait for others: for their readiness, or for an object that moves to them."""
+
+    def __init__(self, enqueue: Callable[[Key, str, Priority], None]) -> None:
+        self._enqueue = enqueue
+        self._waiting: dict[Key, set[Key]] = {}
+
+    def wait(self, waiting: Key, on: Iterable[Key]) -> None:
+        """Wake `waiting` once any of `on` changes in what others look at."""
+        for key in on:
+            self._waiting.setdefault(key, set()).add(waiting)
+
+    def noticed(self, old: RawObject | None, new: RawObject) -> None:
+        if old is not None and _as_dependency(old) == _as_dependency(new):
+            return
+        key = Key.of(KUSTOMIZATION.kind, new)
+        for one in self._waiting.pop(key, ()):
+            self._enqueue(one, f"dependency {key} changed", Priority.CHANGE)
 
 
 class Waker:
@@ -83,6 +106,14 @@ class Waker:
         if self._controller is None:
             raise RuntimeError("the waker is used before it is connected")
         return self._controller
+
+
+def _as_dependency(raw: RawObject) -> tuple[Any, ...]:
+    """What dependents look at."""
+    status = raw.get("status", {})
+    ready = [c.get("status") for c in status.get("conditions", ()) if c.get("type") == "Ready"]
+    generation = raw["metadata"].get("generation")
+    return (ready, status.get("lastAppliedRevision"), status.get("observedGeneration"), generation)
 
 
 def _source_of(raw: RawObject | None) -> Key | None:

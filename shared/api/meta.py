@@ -10,7 +10,8 @@ dialled).
 value of their type and not `None`. The few fields where both differ say so by their type.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypedDict
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypedDict
 
 import msgspec
 
@@ -82,6 +83,12 @@ class Key(NamedTuple):
     kind: str
     namespace: str
     name: str
+
+    @classmethod
+    def of(cls, kind: str, raw: Mapping[str, Any]) -> Self:
+        """The key of an object of `kind` as the API server sends it."""
+        meta = raw["metadata"]
+        return cls(kind, meta.get("namespace", ""), meta["name"])
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.namespace}/{self.name}"

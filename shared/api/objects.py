@@ -58,11 +58,6 @@ class ObjectId(NamedTuple):
         return cls(group, kind, namespace, name)
 
 
-def split_api_version(api_version: str) -> tuple[str, str]:
-    """`apps/v1` → (`apps`, `v1`); `v1` → (``, `v1`)."""
-    group, _, version = api_version.rpartition("/")
-    return group, version
-
-
 def join_api_version(group: str, version: str) -> str:
+    """(`apps`, `v1`) → `apps/v1`; (``, `v1`) → `v1`."""
     return f"{group}/{version}" if group else version

@@ -24,8 +24,7 @@ class Cache:
         return len(self._objects)
 
     def key_of(self, raw: RawObject) -> Key:
-        meta = raw["metadata"]
-        return Key(self.kind, meta.get("namespace", ""), meta["name"])
+        return Key.of(self.kind, raw)
 
     def get(self, key: Key, uid: str | None = None) -> RawObject | None:
         """The object; with a `uid`, only if it is that very one."""

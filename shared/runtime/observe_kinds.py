@@ -251,8 +251,7 @@ def _handler(one: _Followed) -> Callable[..., Any]:
     async def on_event(event: Mapping[str, Any], **_: object) -> None:
         raw = event["object"]
         if event["type"] == "DELETED":
-            meta = raw["metadata"]
-            one.sink.vanished(Key(one.kind.kind, meta.get("namespace", ""), meta["name"]), meta["uid"])
+            one.sink.vanished(Key.of(one.kind.kind, raw), raw["metadata"]["uid"])
             return
         if event["type"] is None:
             one.listed.set()

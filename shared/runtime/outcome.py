@@ -2,7 +2,7 @@
 
 A kind's reconciler never patches conditions, counts retries or names a requeue time of its own making. It
 says what is true now (`Mark`s), what is worth telling (`Event`s) and which status fields it stands for;
-`conditions.py` turns that into the conditions of the contract, `controller.py` into one status patch and a
+`conditions.py` turns that into the conditions of the contract, `conclude.py` into one status patch and a
 place in the queue.
 """
 

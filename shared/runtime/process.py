@@ -27,7 +27,9 @@ from shared.runtime import health, leader, logs, metrics
 from shared.runtime.controller import Controller
 from shared.runtime.events import Recorder
 from shared.runtime.observe_kinds import KindSink, Observer
+from shared.runtime.pace import Pace
 from shared.runtime.queue import Queue
+from shared.runtime.reconciler import R, Reconciler
 
 log = structlog.get_logger("setup")
 
@@ -43,6 +45,17 @@ class Setting:
     recorder: Recorder
     held: Callable[[], bool]
     flags: Mapping[str, Any]
+
+    def controller(self, reconciler: Reconciler[R]) -> Controller[R]:
+        """A controller for one kind, at the pace that the flags name (`process_flags.PACE` among them)."""
+        pace = Pace(
+            concurrent=self.flags["concurrent"],
+            min_retry_s=self.flags["min-retry-delay"],
+            max_retry_s=self.flags["max-retry-delay"],
+            requeue_dependency_s=self.flags["requeue-dependency"],
+            jitter=self.flags["interval-jitter-percentage"] / 100,
+        )
+        return Controller(reconciler, client=self.client, recorder=self.recorder, pace=pace, held=self.held)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from shared.runtime.flags import Flag
 
-__all__ = ["COMMON", "COMMON_GATES"]
+__all__ = ["COMMON", "COMMON_GATES", "PACE"]
 
 # Neither changes anything here: Secrets are watched as the contract says, and cloud identities are not built.
 COMMON_GATES: Final = {"ObjectLevelWorkloadIdentity": False, "CacheSecretsAndConfigMaps": False}
@@ -20,6 +20,18 @@ _WORK = "Work and retries"
 _LEADER = "Leader election"
 _LOGS = "Logs"
 _API = "API server and identities"
+
+# Of the controllers whose objects have an interval and wait for others; `Setting.controller` reads them.
+PACE: Final[tuple[Flag, ...]] = (
+    Flag(
+        "requeue-dependency", "REQUEUE_DEPENDENCY", "30s", "duration",
+        "Safety net for an object that waits for another: it is woken by the change itself.", group=_WORK,
+    ),
+    Flag(
+        "interval-jitter-percentage", "INTERVAL_JITTER_PERCENTAGE", 5, "int",
+        "Spread of intervals to either side, in percent.", group=_WORK,
+    ),
+)  # fmt: skip
 
 COMMON: Final[tuple[Flag, ...]] = (
     Flag(

@@ -37,10 +37,15 @@ class Item:
 
 
 class Queue:
-    """Used from one event loop only."""
+    """Used from one event loop only.
 
-    def __init__(self, now: Callable[[], float] | None = None) -> None:
-        self._now = now or asyncio.get_running_loop().time
+    Args:
+        added: called for each key that begins to wait.
+    """
+
+    def __init__(self, added: Callable[[], None] = lambda: None) -> None:
+        self._added = added
+        self._now = asyncio.get_running_loop().time
         self._waiting: dict[Key, Item] = {}
         self._heap: list[tuple[int, int, Key]] = []
         self._busy: dict[Key, Item | None] = {}  # key → what was added while it was worked on
@@ -51,7 +56,6 @@ class Queue:
         self._handle: asyncio.TimerHandle | None = None
         self._armed_for = 0.0
         self._closed = False
-        self.adds = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -63,26 +67,20 @@ class Queue:
     def busy(self) -> int:
         return len(self._busy)
 
-    def is_busy(self, key: Key) -> bool:
-        return key in self._busy
-
-    def idle(self) -> bool:
-        """Nothing waits and nobody works; timed adds do not count."""
-        return not self._waiting and not self._busy
-
     def add(self, key: Key, reason: str, priority: Priority = Priority.CHANGE) -> None:
         """Work on `key` as soon as its turn comes."""
-        self.adds += 1
         if key in self._busy:
             again = self._busy[key]
             if again is None:
                 self._busy[key] = again = Item(key, priority, set(), self._now())
+                self._added()
             again.reasons.add(reason)
             again.priority = min(again.priority, priority)
             return
         item = self._waiting.get(key)
         if item is None:
             item = self._waiting[key] = Item(key, priority, {reason}, self._now())
+            self._added()
         elif priority < item.priority:
             item.priority = priority
         else:

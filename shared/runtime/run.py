@@ -1,6 +1,6 @@
 """One run for one object, as its reconciler sees it: why it runs, and how it may speak up before it ends.
 
-Status is written once, at the end, by `controller.py`. Two things may be written earlier: fields that must
+Status is written once, at the end, by `conclude.py`. Two things may be written earlier: fields that must
 be there before something is done (an inventory before an apply), and progress, but only of a run that lasts
 longer than `PROGRESS_AFTER_S`: a status write costs the API server as much as two applies.
 """

@@ -2,11 +2,11 @@
 nothing."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from shared.api.instant import instant
 from shared.api.meta import Key
 from shared.kube import errors
 from shared.kube.client import MERGE_PATCH, Client
@@ -56,7 +56,7 @@ class Writer:
             if raw is None:
                 return
             old = raw.get("status", {})
-            new = report.next_status(old, finding, generation=generation, now=_now())
+            new = report.next_status(old, finding, generation=generation, now=instant())
             patch = merge_patch.difference(old, new)
             if not patch:
                 return
@@ -122,7 +122,3 @@ class Writer:
             self._take(await self._client.request("GET", self._served.path(key.namespace, key.name)))
         except errors.NotFound:
             self._gone(key, uid)
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

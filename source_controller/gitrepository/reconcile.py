@@ -10,14 +10,14 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from shared.api.artifact import Artifact
 from shared.api.gitrepository import GitRepository, GitRepositoryRef
-from shared.api.kinds import GIT_REPOSITORY, Kind
+from shared.api.instant import instant
+from shared.api.kinds import GIT_REPOSITORY, InvalidObject, Kind
 from shared.api.meta import Key
 from shared.artifacts.store import Retention, Store, StoreError, folder_of
 from shared.git import auth
@@ -57,6 +57,7 @@ class GitRepositoryReconciler:
     status_manager = "source-controller"
     in_progress = ""  # the progress itself (behaviour-source.md 1.3)
     wakes_on: tuple[str, ...] = ()
+    drop_on_suspend = ("Stalled",)  # behaviour-source.md 1.1
 
     def __init__(
         self, checkout: Checkout, store: Store, publishing: Publishing, read_secret: ReadSecret
@@ -78,15 +79,22 @@ class GitRepositoryReconciler:
     def forget(self, key: Key) -> None:
         """Nothing is remembered outside of files, which `delete` removes."""
 
-    async def delete(self, obj: GitRepository, run: Run) -> None:
-        """Remove all artifacts and the cache of `obj`."""
+    async def delete(self, obj: GitRepository, run: Run) -> None:  # noqa: ARG002  # its name is enough
+        await self._remove(run)
+
+    async def delete_unreadable(self, raw: RawObject, error: InvalidObject, run: Run) -> None:  # noqa: ARG002
+        """All that we keep of it is named by its name and UID, so it may go."""
+        await self._remove(run)
+
+    async def _remove(self, run: Run) -> None:
+        """Remove all artifacts and the cache of the object that `run` is about."""
         try:
-            await asyncio.to_thread(self._store.remove_folder, _folder(obj))
+            await asyncio.to_thread(self._store.remove_folder, _folder(run.key))
         except StoreError as error:
             raise Retryable(
                 "GarbageCollectionFailed", f"garbage collection for deleted resource failed: {error}"
             ) from error
-        await asyncio.to_thread(shutil.rmtree, self._cache(obj), ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._cache(run.uid), ignore_errors=True)
         run.log.info("artifacts removed")
 
     async def reconcile(self, obj: GitRepository, run: Run) -> Outcome:
@@ -112,7 +120,7 @@ class GitRepositoryReconciler:
         collected = await asyncio.to_thread(
             collect,
             self._store,
-            _folder(obj),
+            _folder(obj.key),
             keep=last.path if last else None,
             retention=self._publishing.retention,
         )
@@ -154,7 +162,7 @@ class GitRepositoryReconciler:
         self, plan: Fetch, obj: GitRepository, where: Where, resolved: Resolved, run: Run
     ) -> Outcome:
         run.progress(plan.because)
-        path = f"{_folder(obj)}/{resolved.commit}.tar.gz"
+        path = f"{_folder(obj.key)}/{resolved.commit}.tar.gz"
         order = Publication(
             where=where,
             resolved=resolved,
@@ -194,7 +202,7 @@ class GitRepositoryReconciler:
             revision=resolved.revision,
             digest=published.digest,
             size=published.size_bytes,
-            last_update_time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            last_update_time=instant(),
         )
         last = obj.status.artifact
         if last is None:
@@ -222,7 +230,7 @@ class GitRepositoryReconciler:
             credentials=target.credentials,
             want=want,
             timeout_s=obj.spec.timeout_s,
-            cache=str(self._cache(obj)),
+            cache=str(self._cache(obj.metadata.uid)),
             lists_first=want.lists_first and (bool(want.name) or obj.status.artifact is not None),
         )
 
@@ -239,8 +247,8 @@ class GitRepositoryReconciler:
     def _url(self, path: str) -> str:
         return f"{self._publishing.base_url}/{path}"
 
-    def _cache(self, obj: GitRepository) -> Path:
-        return self._publishing.cache / obj.metadata.uid
+    def _cache(self, uid: str) -> Path:
+        return self._publishing.cache / uid
 
 
 def _succeeded(obj: GitRepository, artifact: Artifact, *, subject: str) -> Outcome:
@@ -317,8 +325,8 @@ def _want(ref: GitRepositoryRef | None) -> RefSpec:
     return RefSpec(branch=ref.branch, tag=ref.tag, semver=ref.semver, name=ref.name, commit=ref.commit)
 
 
-def _folder(obj: GitRepository) -> str:
-    return folder_of(GIT_REPOSITORY.kind, obj.metadata.namespace, obj.metadata.name)
+def _folder(key: Key) -> str:
+    return folder_of(key.kind, key.namespace, key.name)
 
 
 def _cut(subject: str) -> str:

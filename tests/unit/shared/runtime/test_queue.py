@@ -44,7 +44,7 @@ async def test_a_key_waits_once_with_its_most_urgent_priority_and_every_reason()
     assert (first.key, first.reasons) == (A, {"interval", "drift"})
     queue.done(A)
     assert await taken(queue, 1) == [B]
-    assert queue.idle()
+    assert (len(queue), queue.busy()) == (0, 0)
 
 
 async def test_a_key_is_never_worked_on_twice_at_a_time() -> None:
@@ -70,7 +70,7 @@ async def test_a_timed_add_comes_when_it_is_due_and_replaces_an_earlier_one() ->
     assert (item.key, item.reasons, item.priority) == (A, {"retry"}, Priority.RESYNC)
     assert loop.time() - began >= 0.04
     queue.done(A)
-    assert queue.idle()
+    assert (len(queue), queue.busy()) == (0, 0)
 
 
 async def test_timed_adds_that_are_due_at_once_all_come() -> None:
@@ -96,3 +96,15 @@ async def test_a_closed_queue_hands_out_nothing() -> None:
     queue.close()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(queue.get(), 0.05)
+
+
+async def test_each_key_that_begins_to_wait_is_counted_once() -> None:
+    counted = []
+    queue = Queue(added=lambda: counted.append(len(queue)))
+    queue.add(A, "one")
+    queue.add(A, "two")
+    queue.add(B, "one")
+    await queue.get()
+    queue.add(A, "while it is worked on")
+    queue.add(A, "again")
+    assert len(counted) == 3

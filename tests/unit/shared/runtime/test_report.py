@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from shared.runtime import conditions, merge_patch, report
-from shared.runtime.controller import trigger
 from shared.runtime.outcome import Mark, Outcome, Retryable, Stalled, Waiting
 from shared.runtime.report import Finding
+from shared.runtime.trigger import trigger
 
 THEN, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 READY = Mark("Ready", "True", "Succeeded", "stored")
