@@ -12,7 +12,7 @@ from kustomize_controller.kustomization.remember import Applied
 from kustomize_controller.kustomization.take_over import patch_for
 from shared.kube.ownership import ObjectMeta, ownership
 
-CONTAINER = {'k:{"name":"app"}': {".": {}, "f:name": {}, "f:image": {}}}
+CONTAINER: dict[str, Any] = {'k:{"name":"app"}': {".": {}, "f:name": {}, "f:image": {}}}
 OURS: dict[str, Any] = {
     "f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": CONTAINER}}},
 }
@@ -22,8 +22,8 @@ ENV: dict[str, Any] = {"f:spec": {"f:paused": {}}}
 
 
 def field(manager: str, fields: object, operation: str = "Update", **more: str) -> dict[str, Any]:
-    return {"manager": manager, "operation": operation, "apiVersion": "apps/v1", "time": "2026-01-01T00:00:00Z",
-            "fieldsType": "FieldsV1", "fieldsV1": fields, **more}  # fmt: skip
+    entry = {"manager": manager, "operation": operation, "apiVersion": "apps/v1"}
+    return entry | {"time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields, **more}
 
 
 def live(*fields: dict[str, Any], uid: str = "u1", **more: Any) -> ObjectMeta:
