@@ -1,6 +1,7 @@
 """All that runs during a bench: control plane, Git server, the two controllers, and what watches them."""
 
 import asyncio
+import shutil
 import sys
 import time
 import uuid
@@ -21,6 +22,7 @@ from lab.controllers import Controller, SourceController
 from lab.controlplane import ControlPlane
 from lab.gitserver import GitServer
 from lab.processes import ProcessFailed
+from lab.scratch import scratch_folder
 from lab.tools import Tools
 from lab.worktree import Worktree
 
@@ -119,7 +121,9 @@ async def world(load: Load) -> AsyncIterator[World]:
         say("starting the controllers")
         controllers: dict[str, Controller] = {
             SOURCE: stack.enter_context(SourceController(kubeconfigs[SOURCE])),
-            KUSTOMIZE: stack.enter_context(Controller("kustomize_controller", kubeconfigs[KUSTOMIZE])),
+            KUSTOMIZE: stack.enter_context(
+                Controller("kustomize_controller", kubeconfigs[KUSTOMIZE], flags=_on_tmpfs(stack))
+            ),
         }
 
         def pids() -> dict[str, int]:
@@ -165,3 +169,10 @@ def _accounts(control_plane: ControlPlane) -> dict[str, Path]:
 def _crds() -> list[dict[str, object]]:
     documents = [yaml.safe_load(path.read_text()) for path in sorted(_CRDS.glob("*.yaml"))]
     return [document for document in documents if document["kind"] == "CustomResourceDefinition"]
+
+
+def _on_tmpfs(stack: ExitStack) -> list[str]:
+    """Unpacked artifacts and checkpoints in memory, as etcd's data are: the bench measures us, not a disk."""
+    folder = scratch_folder("bench", room_bytes=1 << 30)
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return [f"--cache-path={folder / 'artifacts'}", f"--state-path={folder / 'state'}"]

@@ -27,6 +27,7 @@ from lab.apiclient import ApiClient, ApiRefused
 from lab.certs import Authority, token_keys
 from lab.components import Files, Ports
 from lab.processes import Command, Process, clean_environment
+from lab.scratch import scratch_folder
 from lab.tools import Tools
 
 _START_TIMEOUT_S = 120.0  # seconds on an idle machine; the deadline is for a very busy one
@@ -254,7 +255,7 @@ class ControlPlane:
         return path
 
     def _start_etcd(self) -> None:
-        data = _data_folder(self.files.folder)
+        data = scratch_folder("etcd", room_bytes=_STATE_BYTES, otherwise=self.files.folder)
         etcd = self._run("etcd", components.etcd(self.tools, self._ports, data), remove=data)
         etcd.await_ready(_answers(f"http://127.0.0.1:{self._ports.etcd}/health", "true"), _START_TIMEOUT_S)
 
@@ -307,17 +308,6 @@ class ControlPlane:
         )
         self.processes[name] = Process(command)
         return self.processes[name]
-
-
-def _data_folder(otherwise: Path) -> Path:
-    """A new folder for etcd's data: in memory where there is room, else in `otherwise`."""
-    memory = Path("/dev/shm")  # noqa: S108  # mkdtemp below makes the name
-    try:
-        if shutil.disk_usage(memory).free > _STATE_BYTES:
-            return Path(tempfile.mkdtemp(prefix="headrace-etcd-", dir=memory))
-    except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="etcd-", dir=otherwise))
 
 
 def _answers(url: str, word: str) -> Callable[[], str | None]:
