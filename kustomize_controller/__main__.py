@@ -75,7 +75,7 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
     async def recall() -> None:
         """Before the first run: what the last process knew."""
         checkpoints.begin(await cluster_identity(setting.client))
-        objects = [raw for key in controller.keys() if (raw := controller.cache.get(key)) is not None]  # noqa: SIM118
+        objects = [raw for key in controller.cache.keys() if (raw := controller.cache.get(key)) is not None]  # noqa: SIM118
         await restore(checkpoints, objects, memory, follower, reconciler)
         if not setting.flags["watch-label-selector"]:  # else the files of other shards may lie there
             checkpoints.keep_only(raw["metadata"]["uid"] for raw in objects)

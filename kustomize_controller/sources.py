@@ -12,7 +12,7 @@ import msgspec
 from shared.api.artifact import Artifact
 from shared.api.kinds import Kind
 from shared.api.meta import Key
-from shared.runtime.cache import Cache, RawObject
+from shared.runtime.cache import Cache, Held, RawObject
 
 
 class Sources:
@@ -23,8 +23,8 @@ class Sources:
         self._cache = Cache(kind.kind)
         self._on_artifact = on_artifact
 
-    def observed(self, raw: RawObject) -> None:
-        taken, old = self._cache.put(raw)
+    def observed(self, raw: RawObject, *, went_back: bool = False) -> None:
+        taken, old = self._cache.put(raw, went_back=went_back)
         if taken and _identity(old) != _identity(raw):
             self._on_artifact(self._cache.key_of(raw))
 
@@ -32,8 +32,8 @@ class Sources:
         if self._cache.drop(key, uid):
             self._on_artifact(key)
 
-    def keys(self) -> set[Key]:
-        return self._cache.keys()
+    def held(self) -> dict[Key, Held]:
+        return self._cache.held()
 
     def exists(self, key: Key) -> bool:
         return self._cache.get(key) is not None

@@ -165,6 +165,8 @@ class Applier:
         return not result.failures
 
     async def _apply(self, one: Desired, result: Result) -> None:
+        if not self.is_current():
+            raise Superseded
         try:
             resource = await self._resource(one)
             known = self.memory.holding(self.owner).applied.get(one.id)
@@ -181,7 +183,7 @@ class Applier:
                     self._pass_by(one, result)
                     return
             taken = before is not None and await self._take_over(one, resource, before)
-            after = await self._send(one, resource)
+            after = await self._send_knowingly(one, resource)
         except errors.KubeError as error:
             self._refuse(one, error, "apply failed", result)
             return
@@ -211,6 +213,14 @@ class Applier:
                 "namespace not specified: set metadata.namespace in the source or spec.targetNamespace",
             )
         return resource
+
+    async def _send_knowingly(self, one: Desired, resource: Resource) -> ObjectMeta:
+        """Apply; where the outcome is not known, what is remembered of the object is not true any more."""
+        try:
+            return await self._send(one, resource)
+        except (errors.Unreachable, errors.ServerError, asyncio.CancelledError):
+            self.memory.drop(self.owner, one.id)
+            raise
 
     async def _send(self, one: Desired, resource: Resource, *, dry_run: bool = False) -> ObjectMeta:
         return await kube_apply.apply(
@@ -261,7 +271,8 @@ class Applier:
         origin = self.bodies[one.id].origin
         where = f" [from {origin}]" if origin else ""
         result.failures.append(f"{one.id.subject} {what}{reason}: {error}{where}")
-        result.refused.add(one.id)
+        if what == "dry-run failed" or not isinstance(error, errors.InternalError):
+            result.refused.add(one.id)  # else it may have been made all the same: it stays recorded
         self.memory.drop(self.owner, one.id)
         self.memory.holding(self.owner).refused.add(one.id)
 
@@ -283,6 +294,8 @@ class Applier:
                 names = ", ".join(f"{one.id.subject} status: 'InProgress'" for one in missing)
                 result.failures.append(f"timeout waiting for: [{names}]")
                 return
+            if not self.is_current():
+                raise Superseded
             await asyncio.sleep(CRD_POLL_S[min(attempt, len(CRD_POLL_S) - 1)])
             attempt += 1
 

@@ -102,6 +102,17 @@ class Contact:
         self._lately[place] = (since, before + count)
         return before + count >= LIST_FROM and self._no_lists.get(place, 0.0) < now
 
+    def _expire(self, place: _Place) -> None:
+        """Nothing is kept beyond its use: a place may never be looked at again."""
+        now = asyncio.get_running_loop().time()
+        recent = self._recent.get(place)
+        if recent is not None and now - recent[0] >= GOOD_FOR_S:
+            del self._recent[place]
+        for one in [one for one, (since, _) in self._lately.items() if now - since > GOOD_FOR_S]:
+            del self._lately[one]
+        for one in [one for one, until in self._no_lists.items() if until < now]:
+            del self._no_lists[one]
+
     async def _list(self, place: _Place, identity: Identity | None) -> dict[str, ObjectMeta] | None:
         """All objects of the place by name; None when a list is no way here (no right to it, or too many)."""
         _, resource, namespace = place
@@ -119,6 +130,7 @@ class Contact:
             return None
         found = {meta.name: meta for meta in listed.items}
         self._recent[place] = (loop.time(), found)
+        loop.call_later(GOOD_FOR_S, self._expire, place)
         return found
 
     async def _get(
@@ -131,7 +143,7 @@ class Contact:
     ) -> None:
         try:
             found = await apply.get_metadata(self._client, resource, namespace, name, identity=identity)
-        except errors.KubeError as error:
+        except Exception as error:  # the askers wait for an answer, whatever it is
             if not future.done():
                 future.set_exception(error)
                 future.exception()  # an asker that was cancelled leaves nobody to fetch it

@@ -21,9 +21,9 @@ from shared.api.meta import Key
 from shared.api.objects import ObjectId
 from shared.kube import errors
 from shared.kube.client import Client
-from shared.kube.discovery import Discovery
+from shared.kube.discovery import Discovery, Resource
 from shared.kube.ownership import ObjectMeta, field_paths, foreign_entries, ownership
-from shared.kube.watch import Reflector
+from shared.kube.watch import NotServed, Reflector
 
 log = structlog.get_logger("runtime")
 
@@ -32,6 +32,7 @@ log = structlog.get_logger("runtime")
 REPAIR_DELAY_S = (0.0, 0.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 CALM_S = 300.0
 CONTESTED_FROM = 4  # repairs
+NOT_SERVED_S = 5.0  # before a kind that is not served is looked for again: a CRD may come
 
 
 def judge(meta: ObjectMeta, applied: Applied) -> bool:
@@ -113,10 +114,12 @@ class Follower:
 
     def follow(self, group: str, kind: str, version: str) -> None:
         """Watch a kind from now on; nothing more if it is watched already."""
-        if (group, kind) in self._kinds:
+        known = self._kinds.get((group, kind))
+        if known is not None:
+            known.version = version  # the one to go on with, should the present one cease to be served
             return
-        sink = self._kinds[group, kind] = KindSink(self, group, kind)
-        task = asyncio.create_task(self._run(sink, version), name=f"watch {kind}.{group}")
+        sink = self._kinds[group, kind] = KindSink(self, group, kind, version)
+        task = asyncio.create_task(self._run(sink), name=f"watch {kind}.{group}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -133,20 +136,27 @@ class Follower:
                 wait.cancel()
         return [kind for kind, sink in sinks if not sink.listed.is_set()]
 
-    async def _run(self, sink: "KindSink", version: str) -> None:
+    async def _run(self, sink: "KindSink") -> None:
+        """Follow a kind for ever: nothing that goes wrong may end this, or its drift would never be seen
+        again."""
         while True:
             try:
-                resource = await self._discovery.find(sink.group, version, sink.kind)
-            except errors.NoMatch:
-                resource = None
+                resource = await self._find(sink)
+                await Reflector(self._client, resource, sink, label_selector=OWNER_NAME).run()
+            except (errors.NoMatch, NotServed):
                 sink.answered.set()
+                self._discovery.forget(sink.group)
             except errors.KubeError as error:
                 log.info("watch not begun", kind=sink.kind, because=str(error))
-                resource = None
-            if resource is not None:
-                reflector = Reflector(self._client, resource, sink, label_selector=OWNER_NAME)
-                await reflector.run()
-            await asyncio.sleep(5.0)  # the kind is not served (any more); a CRD may come
+            except Exception:
+                log.exception("watch failed", kind=sink.kind)
+            await asyncio.sleep(NOT_SERVED_S)
+
+    async def _find(self, sink: "KindSink") -> Resource:
+        try:
+            return await self._discovery.find(sink.group, sink.version, sink.kind)
+        except errors.NoMatch:
+            return await self._discovery.find_preferred(sink.group, sink.kind)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -157,15 +167,22 @@ class Follower:
         """A run of `owner` may write objects from now on: verdicts on them wait until `settle`."""
         self._running.add(owner)
 
-    def settle(self, owner: Key) -> None:
-        """The run writes no object any more: judge what was seen meanwhile, and what comes at once."""
+    def settle(self, owner: Key, tried: Mapping[ObjectId, Drift]) -> None:
+        """The run writes no object any more: judge what was seen meanwhile, and what comes at once.
+
+        Args:
+            tried: what was due when the run began. Where that is still so, the run could not help, and
+            another one
+                at once could not either: a failure has its own retry.
+        """
         self._running.discard(owner)
         holding = self._memory.holding(owner)
         seen, holding.unjudged = holding.unjudged, {}
         for id_, meta in seen.items():
             self._judge(owner, holding, id_, meta)
-        if holding.drifts:
-            self._wake_when_due(owner, holding)
+        left = [drift.due_at for id_, drift in holding.drifts.items() if tried.get(id_) is not drift]
+        if left:
+            self._wake_at(owner, min(left))
 
     def seen(self, id_: ObjectId, meta: ObjectMeta | None) -> None:
         """The watch shows a state of an object; None: it is gone, or has lost our label."""
@@ -177,7 +194,7 @@ class Follower:
             holding.unjudged[id_] = meta
             return
         if self._judge(owner, holding, id_, meta):
-            self._wake_when_due(owner, holding)
+            self._wake_at(owner, holding.drifts[id_].due_at)
 
     def _judge(self, owner: Key, holding: Holding, id_: ObjectId, meta: ObjectMeta | None) -> bool:
         if meta is None and id_ in holding.leaving:
@@ -204,9 +221,8 @@ class Follower:
         holding.drifts[id_] = Drift(meta, due_at)
         return True
 
-    def _wake_when_due(self, owner: Key, holding: Holding) -> None:
+    def _wake_at(self, owner: Key, due_at: float) -> None:
         loop = asyncio.get_running_loop()
-        due_at = min(drift.due_at for drift in holding.drifts.values())
         if due_at <= loop.time():
             self._wake(owner)
         else:
@@ -261,7 +277,8 @@ class Follower:
 class KindSink:
     """One kind's reflector feeds this."""
 
-    def __init__(self, follower: Follower, group: str, kind: str) -> None:
+    def __init__(self, follower: Follower, group: str, kind: str, version: str) -> None:
+        self.version = version
         self._follower = follower
         self.group = group
         self.kind = kind

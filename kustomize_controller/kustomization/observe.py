@@ -4,10 +4,11 @@ What is missing, and what cannot be fetched or built, gets the contract's reason
 here.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 from kustomize_controller.kustomization import depend, report
-from kustomize_controller.kustomization.build import BuildError, PathNotFound
+from kustomize_controller.kustomization.build import BuildError, BuiltObject, PathNotFound
 from kustomize_controller.kustomization.decide import Observed
 from kustomize_controller.kustomization.names import ALLOW_PRUNE
 from kustomize_controller.kustomization.prepare import Prepared
@@ -73,9 +74,23 @@ async def prepare(
         Waiting: the artifact is gone; its source will name another.
         Retryable: it cannot be fetched, unpacked or built.
     """
+    with _mapped(world, obj, artifact):
+        return await world.preparer.prepare(obj, artifact, building)
+
+
+async def bodies(world: World, obj: Kustomization, artifact: Artifact) -> Mapping[ObjectId, BuiltObject]:
+    """The content of what `prepare` gave, built again if it was dropped meanwhile. Raises as `prepare`
+    does."""
+    with _mapped(world, obj, artifact):
+        return await world.preparer.bodies(obj, artifact)
+
+
+@contextmanager
+def _mapped(world: World, obj: Kustomization, artifact: Artifact) -> Iterator[None]:
+    """The one place where failures to fetch, unpack and build get the contract's reasons."""
     retry_s = obj.spec.retry_interval_s
     try:
-        return await world.preparer.prepare(obj, artifact, building)
+        yield
     except ArtifactMissing as error:
         told = f"Source is not ready, artifact not found, retrying in {_wait(world)}"
         raise Waiting("ArtifactFailed", told, on=obj.source, events=()) from error

@@ -22,6 +22,8 @@ from shared.kube.discovery import Discovery, Resource
 from shared.kube.ownership import ObjectMeta
 from shared.runtime.outcome import Superseded
 
+ATTEMPTS = 5  # at an object that changes while it is to be deleted: a status may be written all the time
+
 
 @dataclass(slots=True)
 class Pruned:
@@ -79,28 +81,68 @@ class Pruner:
                 raise
             self._let_go(id_, result)
             return
-        live = await self._look(resource, id_)
+        for attempt in range(ATTEMPTS):
+            live = await self._look(resource, id_)
+            if not self._may_delete(live, id_, result):
+                return
+            assert live is not None  # noqa: S101  # _may_delete says so
+            try:
+                await self._delete(resource, id_, live, result)
+                return
+            except (
+                errors.Conflict
+            ):  # it changed since we looked: whose it is, and whether it may go, is asked anew
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def _may_delete(self, live: ObjectMeta | None, id_: ObjectId, result: Pruned) -> bool:
+        """Whether the object as it is now is ours to delete; else what becomes of it is noted in `result`."""
         if live is None:
             self._let_go(id_, result)
-            return
+            return False
         if not self._is_ours(live) or _keeps_itself(live):
             result.changes.append(Change(id_.subject, "skipped"))
             self._let_go(id_, result)
-            return
+            return False
         if id_ in self.spared:
             result.leaving.add(id_)
-            return
-        if live.deletion_timestamp is None:
-            await kube_apply.delete(
-                self.client, resource, id_.namespace, id_.name, uid=live.uid, identity=self.identity
-            )
-            result.changes.append(Change(id_.subject, "deleted"))
-            live = await self._look(resource, id_)
-        if live is None or live.deletion_timestamp is None:
+            return False
+        if live.deletion_timestamp is not None:
+            self._expect_end(id_, result)
+            return False
+        return True
+
+    async def _delete(self, resource: Resource, id_: ObjectId, live: ObjectMeta, result: Pruned) -> None:
+        await kube_apply.delete(
+            self.client,
+            resource,
+            id_.namespace,
+            id_.name,
+            uid=live.uid,
+            resource_version=live.resource_version,
+            identity=self.identity,
+        )
+        result.changes.append(Change(id_.subject, "deleted"))
+        after = await self._look(resource, id_)
+        if after is None or after.deletion_timestamp is None:
             self._let_go(id_, result)
         else:
-            result.leaving.add(id_)
-            self.memory.expect_end(self.owner, id_)
+            self._expect_end(id_, result)
+
+    def _expect_end(self, id_: ObjectId, result: Pruned) -> None:
+        result.leaving.add(id_)
+        self.memory.expect_end(self.owner, id_)
+
+    async def _look(self, resource: Resource, id_: ObjectId) -> ObjectMeta | None:
+        try:
+            return await self._get(resource, id_)
+        except errors.ApiError as error:
+            if error.status != 404:
+                raise
+            # The kind is not served (any more) in this version: what we knew of the group is out of date.
+            self.discovery.forget(id_.group)
+            living = await self.discovery.find_preferred(id_.group, id_.kind)
+            return await self._get(living, id_)
 
     async def _resource(self, entry: Entry) -> Resource:
         try:
@@ -124,7 +166,7 @@ class Pruner:
                 return False
         return bool(definitions)
 
-    async def _look(self, resource: Resource, id_: ObjectId) -> ObjectMeta | None:
+    async def _get(self, resource: Resource, id_: ObjectId) -> ObjectMeta | None:
         return await kube_apply.get_metadata(
             self.client, resource, id_.namespace, id_.name, identity=self.identity
         )

@@ -87,9 +87,10 @@ class KustomizationReconciler:
     async def reconcile(self, obj: Kustomization, run: Run) -> Outcome:
         refuse(obj, self._world.settings)
         self._world.follower.begin(obj.key)
+        drifts = self._world.follower.due(obj.key)
         try:
             async with asyncio.timeout(obj.spec.timeout_s):
-                return await self._reconcile(obj, run)
+                return await self._reconcile(obj, run, drifts)
         except TimeoutError as error:
             self._finished.pop(obj.key, None)
             why = f"not done within spec.timeout ({go_duration(obj.spec.timeout_s)}) at: {run.last_progress}"
@@ -100,7 +101,7 @@ class KustomizationReconciler:
                 raise
             raise Retryable("ReconciliationFailed", str(error), retry_s=obj.spec.retry_interval_s) from error
         finally:
-            self._world.follower.settle(obj.key)
+            self._world.follower.settle(obj.key, tried=drifts)
             self._save(obj, run)
 
     async def delete(self, obj: Kustomization, run: Run) -> None:
@@ -147,11 +148,10 @@ class KustomizationReconciler:
 
     # --- one run ---
 
-    async def _reconcile(self, obj: Kustomization, run: Run) -> Outcome:
+    async def _reconcile(self, obj: Kustomization, run: Run, drifts: Mapping[ObjectId, Drift]) -> Outcome:
         began = time.monotonic()
         artifact = observe.source_artifact(self._world, obj)
         observe.dependencies(self._world, obj, artifact, self._dependents)
-        drifts = self._world.follower.due(obj.key)
         if self._is_settled(obj, artifact, run) and not drifts:
             return Outcome(ready=report.applied(artifact))
         within = f"for revision {artifact.revision} with a timeout of {go_duration(obj.spec.timeout_s)}"
@@ -161,6 +161,9 @@ class KustomizationReconciler:
         )
         run.progress(f"Detecting drift {within}")
         taken = self._neighbours.holders(obj.key, [one.id for one in prepared.desired])
+        wanted = {one.id for one in prepared.desired if not one.left_alone and one.id not in taken}
+        self._world.memory.keep_only(obj.key, wanted)
+        drifts = {id_: drift for id_, drift in drifts.items() if id_ in wanted}
         seen = observe.observed(
             self._world, obj, artifact, prepared, drifted=drifts, taken=taken, requested=run.requested
         )
@@ -193,11 +196,11 @@ class KustomizationReconciler:
         Raises:
             Retryable: something was refused; what was accepted is applied and remembered.
         """
+        bodies = await observe.bodies(self._world, obj, artifact) if plan.stages else {}
         if plan.stages or plan.prune:
             self._world.checkpoints.discard(run.uid)
         unwatched = False
         if plan.stages:
-            bodies = await self._world.preparer.bodies(obj, artifact)
             applier = self._world.applier(obj, bodies, drifts, run.is_current)
             record = await self._record(obj, plan, applier, run)
             result = await applier.run(plan)

@@ -5,7 +5,7 @@ Of each object: the digest of what was applied, and the digest and time of our m
 Neither the object nor its fields are kept.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from shared.api.meta import Key
@@ -89,6 +89,9 @@ class Memory:
         return ((id_, key) for id_, key in self._owners.items() if id_.kind == kind and id_.group == group)
 
     def remember(self, owner: Key, id: ObjectId, applied: Applied) -> None:  # noqa: A002
+        before = self._owners.get(id)
+        if before is not None and before != owner:
+            self.drop(before, id)  # what the old owner remembers is not true any more
         holding = self.holding(owner)
         holding.applied[id] = applied
         holding.drifts.pop(id, None)
@@ -111,6 +114,15 @@ class Memory:
         holding.hands_off.discard(id)
         if self._owners.get(id) == owner:
             del self._owners[id]
+
+    def keep_only(self, owner: Key, wanted: Collection[ObjectId]) -> None:
+        """Nothing else of this Kustomization is applied any more: what others do to the rest is no drift.
+
+        What is being deleted stays known until it is gone.
+        """
+        holding = self.holding(owner)
+        for id_ in [id_ for id_ in holding.applied if id_ not in wanted and id_ not in holding.leaving]:
+            self.drop(owner, id_)
 
     def forget(self, owner: Key) -> None:
         """The Kustomization is gone."""

@@ -114,18 +114,21 @@ async def delete(
     name: str,
     *,
     uid: str,
+    resource_version: str,
     identity: Identity | None,
 ) -> bool:
-    """Delete the object with this very UID, in the background; False when it was gone already.
+    """Delete the object if it is still in the very state that was looked at; False when it was gone already.
+
+    In the background: what it owns goes after it.
 
     Raises:
-        Conflict: another object lives under that name now (its UID differs); it was not touched.
+        Conflict: it changed, or another object lives under that name now; it was not touched.
     """
     options = {
         "kind": "DeleteOptions",
         "apiVersion": "v1",
         "propagationPolicy": "Background",
-        "preconditions": {"uid": uid},
+        "preconditions": {"uid": uid, "resourceVersion": resource_version},
     }
     try:
         await client.request(

@@ -179,11 +179,19 @@ class Client:
         try:
             if answer.status != 200:
                 raise errors.from_response(
-                    answer.status, await answer.read(), answer.headers.get("Retry-After")
+                    answer.status, await _rest(answer), answer.headers.get("Retry-After")
                 )
             yield _lines(answer, path)
         finally:
             answer.close()
+
+
+async def _rest(answer: aiohttp.ClientResponse) -> bytes:
+    """The body of an error; none if the connection went before it was all there."""
+    try:
+        return await answer.read()
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return b""
 
 
 async def _lines(answer: aiohttp.ClientResponse, path: str) -> AsyncIterator[bytes]:

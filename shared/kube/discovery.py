@@ -143,18 +143,17 @@ class Discovery:
         path = f"/apis/{group}/{version}" if group else f"/api/{version}"
         self._asked[key] = time.monotonic()
         try:
-            raw = await self._client.request("GET", path)
-        except errors.ApiError as error:
+            listed = msgspec.json.decode(await self._client.request("GET", path), type=_ResourceList)
+        except BaseException as error:
             # An unknown group version is answered with a 404 that is no `Status` NotFound of an object.
-            if error.status == 404:
+            if isinstance(error, errors.ApiError) and error.status == 404:
                 self._known.pop(key, None)
                 return
+            # Nothing was learnt, by whatever cause, a cancelled asker included: the next one asks again.
             self._asked.pop(key, None)
+            if isinstance(error, msgspec.DecodeError):
+                raise errors.Unreachable(f"GET {path}: the answer is no list of kinds") from error
             raise
-        except errors.Unreachable:
-            self._asked.pop(key, None)
-            raise
-        listed = msgspec.json.decode(raw, type=_ResourceList)
         self._known[key] = {
             entry.kind: Resource(group, version, entry.kind, entry.name, entry.namespaced)
             for entry in listed.resources

@@ -90,6 +90,7 @@ class NoMatch(KubeError):
 
 
 class _Details(msgspec.Struct):
+    name: str = ""
     retryAfterSeconds: float | None = None  # noqa: N815  # as on the wire
 
 
@@ -132,7 +133,9 @@ def from_response(status: int, body: bytes, retry_after: str | None = None) -> A
     if wait is None and retry_after is not None and retry_after.isdigit():
         wait = float(retry_after)
     if status == 404:  # the comment on the class says why the reason counts
-        made = NotFound if reason == "NotFound" else ApiError
+        # An unknown kind is answered with the same reason as an absent object, but it names none.
+        named = bool(parsed.details and parsed.details.name)
+        made = NotFound if reason == "NotFound" and named else ApiError
     elif status == 500 and is_status:
         made = InternalError
     else:

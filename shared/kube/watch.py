@@ -26,7 +26,15 @@ log = structlog.get_logger("runtime")
 # The API server sends a bookmark about once a minute; a watch that is silent for longer than this is opened
 # again, so that a half-open connection is found within a minute (reliability F08).
 SILENCE_S = 55.0
+BRIEF_S = 1.0  # a stream that ends sooner was no use: the next one is opened with backoff
 BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+
+
+class NotServed(errors.KubeError):
+    """The API server does not know the kind in this version (any more)."""
+
+    def __init__(self, kind: str, api_version: str) -> None:
+        super().__init__(f'kind "{kind}" is not served in version "{api_version}"')
 
 
 class Sink(Protocol):
@@ -83,8 +91,11 @@ class Reflector:
         self.synced = asyncio.Event()  # set while the sink's picture is complete and a watch follows it
 
     async def run(self) -> None:
-        """List and watch until cancelled. Errors are retried for ever, with backoff, and logged once a
-        row."""
+        """List and watch until cancelled. Errors are retried for ever, with backoff, and logged once a row.
+
+        Raises:
+            NotServed: nothing more is to be had under this version.
+        """
         version = ""
         while True:
             try:
@@ -96,6 +107,8 @@ class Reflector:
                 version = ""
             except (errors.KubeError, msgspec.DecodeError) as error:
                 self.synced.clear()
+                if isinstance(error, errors.ApiError) and error.status == 404:
+                    raise NotServed(self._resource.kind, self._resource.api_version) from error
                 await self._back_off(error)
                 if isinstance(error, errors.ApiError | msgspec.DecodeError):
                     version = ""  # whatever the answer meant, a complete list is right again
@@ -117,19 +130,22 @@ class Reflector:
         if self._selector:
             query["labelSelector"] = self._selector
         path = self._resource.path(self._namespace)
+        now = asyncio.get_running_loop().time
+        opened: float | None = None
         try:
             async with self._client.stream(
                 path, query=query, accept=METADATA_ONLY, silence_s=SILENCE_S
             ) as lines:
                 self.synced.set()
+                opened = now()
                 async for line in lines:
                     version = self._take(line) or version
-                    self._failures = 0
         except errors.Unreachable:
-            if not self._failures:
-                self._failures = 1
-                return version  # the usual end of a quiet stream: open the next one at once
-            raise
+            if opened is None or now() - opened < BRIEF_S:
+                raise
+            return version  # the usual end of a quiet stream: open the next one at once
+        if now() - opened < BRIEF_S:
+            raise errors.Unreachable(f"watch {path}: ended at once")
         return version
 
     def _take(self, line: bytes) -> str:

@@ -6,11 +6,23 @@ is said of an object never lands on another one that took its name.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from shared.api.meta import Key
 
 RawObject = Mapping[str, Any]
+
+
+class Held(NamedTuple):
+    """One object's identity and state."""
+
+    uid: str
+    version: int  # resourceVersion; 0 if it is no number
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any]) -> Self:
+        version = str(meta.get("resourceVersion", ""))
+        return cls(meta.get("uid", ""), int(version) if version.isdigit() else 0)
 
 
 class Cache:
@@ -36,11 +48,19 @@ class Cache:
     def keys(self) -> set[Key]:
         return set(self._objects)
 
-    def put(self, raw: RawObject) -> tuple[bool, RawObject | None]:
-        """Take a newer state; returns whether it was taken, and what was there before."""
+    def held(self) -> dict[Key, Held]:
+        """What is held, and in which state."""
+        return {key: Held.of(raw["metadata"]) for key, raw in self._objects.items()}
+
+    def put(self, raw: RawObject, *, went_back: bool = False) -> tuple[bool, RawObject | None]:
+        """Take a newer state; returns whether it was taken, and what was there before.
+
+        Args:
+            went_back: the cluster was restored from a backup, so an older state is the true one.
+        """
         key = self.key_of(raw)
         old = self._objects.get(key)
-        if old is not None and _is_older(raw["metadata"], old["metadata"]):
+        if old is not None and not went_back and _is_older(raw["metadata"], old["metadata"]):
             return False, old
         self._objects[key] = raw
         return True, old
@@ -59,9 +79,5 @@ def _is_older(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     resourceVersions of one resource are ordered numbers since Kubernetes 1.35 (KEP-5504) and were so before
     in fact.
     """
-    if a.get("uid") != b.get("uid"):
-        return False
-    try:
-        return int(a["resourceVersion"]) < int(b["resourceVersion"])
-    except (KeyError, ValueError):
-        return False
+    before, after = Held.of(a), Held.of(b)
+    return before.uid == after.uid and 0 < before.version < after.version

@@ -22,7 +22,7 @@ from shared.kube import errors
 from shared.kube.client import Client
 from shared.kube.discovery import Resource as Served
 from shared.runtime import metrics
-from shared.runtime.cache import Cache, RawObject
+from shared.runtime.cache import Cache, Held, RawObject
 from shared.runtime.conclude import Concluder, Recorder
 from shared.runtime.outcome import Event, ReconcileError, Retryable, Stalled, Superseded
 from shared.runtime.pace import Pace
@@ -75,10 +75,12 @@ class Controller(Generic[R]):
 
     # --- what the watch tells ---
 
-    def observed(self, raw: RawObject) -> None:
-        taken, old = self.cache.put(raw)
+    def observed(self, raw: RawObject, *, went_back: bool = False) -> None:
+        taken, old = self.cache.put(raw, went_back=went_back)
         if taken:
             self._consider(old, raw)
+        if went_back:
+            self.queue.add(self.cache.key_of(raw), "the cluster went back in time")
 
     def vanished(self, key: Key, uid: str | None = None) -> None:
         if self.cache.drop(key, uid):
@@ -87,8 +89,8 @@ class Controller(Generic[R]):
             self._reconciler.forget(key)
             metrics.forget(key)
 
-    def keys(self) -> set[Key]:
-        return self.cache.keys()
+    def held(self) -> dict[Key, Held]:
+        return self.cache.held()
 
     def _consider(self, old: RawObject | None, new: RawObject) -> None:
         self._reconciler.noticed(old, new)
@@ -130,6 +132,8 @@ class Controller(Generic[R]):
                 self._queue_metrics.ended(item.key)
                 metrics.active(self.kind.kind, -1)
                 metrics.reconciled(item.key, result, time.monotonic() - began)
+                # Whatever the runs of a worker do, the loop gets its turn between two of them.
+                await asyncio.sleep(0)
 
     # --- one run ---
 

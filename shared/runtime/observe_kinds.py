@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import aiohttp
 import kopf
+import msgspec
 import structlog
 
 from shared.api.kinds import Kind
@@ -31,6 +32,7 @@ from shared.kube import apply, errors
 from shared.kube.client import Client
 from shared.kube.connection import Connection
 from shared.kube.discovery import Discovery
+from shared.runtime.cache import Held
 
 log = structlog.get_logger("runtime")
 
@@ -45,14 +47,14 @@ SYNC_S = 30.0  # for kopf to hand over its first list; what was deleted meanwhil
 class KindSink(Protocol):
     """Who wants to know about the objects of a kind. Calls must not block."""
 
-    def observed(self, raw: Mapping[str, Any]) -> None:
-        """The object as it is now."""
+    def observed(self, raw: Mapping[str, Any], *, went_back: bool = False) -> None:
+        """The object as it is now; `went_back`: although that is older than what was seen before."""
 
     def vanished(self, key: Key, uid: str | None = None) -> None:
         """The object is gone; with a `uid`, that very one and no later one of the same name."""
 
-    def keys(self) -> set[Key]:
-        """What the sink holds."""
+    def held(self) -> dict[Key, Held]:
+        """What the sink holds, and in which state."""
 
 
 @dataclass(slots=True)
@@ -219,20 +221,27 @@ class Observer:
     async def _compare(self, one: _Followed, wait_s: float = 0.0) -> None:
         """Tell the sink what it holds and a list does not; first wait until it holds all that the list
         has."""
-        held = one.sink.keys()
+        held = one.sink.held()
         if not held and not wait_s:
             return
         resource = await self._discovery.find(one.kind.group, one.kind.version, one.kind.kind)
         listed = await apply.list_metadata(
             self._client, resource, self._namespace, identity=None, label_selector=one.label_selector
         )
-        alive = {Key(one.kind.kind, meta.namespace, meta.name) for meta in listed.items}
+        alive = {Key(one.kind.kind, meta.namespace, meta.name): meta for meta in listed.items}
         deadline = asyncio.get_running_loop().time() + wait_s
-        while alive - one.sink.keys() and asyncio.get_running_loop().time() < deadline:
+        while alive.keys() - one.sink.held().keys() and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.02)  # kopf is still handing over what it listed
-        for key in held - alive:
-            log.info("object vanished unseen", key=str(key))
-            one.sink.vanished(key)
+        for key, (uid, version) in held.items():
+            meta = alive.get(key)
+            if meta is None:
+                log.info("object vanished unseen", key=str(key))
+                one.sink.vanished(key, uid)
+            elif meta.uid == uid and meta.resource_version.isdigit() and int(meta.resource_version) < version:
+                # Restored from a backup (reliability F24): what we hold is of a future that did not happen.
+                log.error("object went back in time", key=str(key))
+                raw = await self._client.request("GET", resource.path(key.namespace, key.name))
+                one.sink.observed(msgspec.json.decode(raw), went_back=True)
 
 
 def _raise_soon(tasks: Collection[asyncio.Task[Any]]) -> Callable[[asyncio.Task[None]], None]:

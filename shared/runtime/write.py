@@ -61,7 +61,7 @@ class Writer:
             if not patch:
                 return
             try:
-                await self._patch(key, {"metadata": {"uid": uid}, "status": patch}, "status")
+                await self._patch(key, uid, {"metadata": {"uid": uid}, "status": patch}, "status")
                 return
             except errors.NotFound:
                 self._gone(key, uid)
@@ -90,7 +90,7 @@ class Writer:
                 return raw
             must_be = {"uid": uid, "resourceVersion": meta["resourceVersion"]}
             try:
-                return await self._patch(key, {"metadata": {**must_be, "finalizers": wanted}})
+                return await self._patch(key, uid, {"metadata": {**must_be, "finalizers": wanted}})
             except errors.NotFound:
                 return None
             except errors.Conflict:
@@ -99,7 +99,7 @@ class Writer:
                 await self._read_again(key, uid)
         return None
 
-    async def _patch(self, key: Key, body: Mapping[str, Any], subresource: str = "") -> RawObject:
+    async def _patch(self, key: Key, uid: str, body: Mapping[str, Any], subresource: str = "") -> RawObject:
         path = self._served.path(key.namespace, key.name) + (f"/{subresource}" if subresource else "")
         answer = await self._client.request(
             "PATCH",
@@ -108,17 +108,22 @@ class Writer:
             content_type=MERGE_PATCH,
             query={"fieldManager": self._manager},
         )
-        return self._take(answer)
-
-    def _take(self, answer: bytes) -> RawObject:
         raw: RawObject = msgspec.json.decode(answer)
+        # The watch may have overtaken the answer: an object that is gone by now, or another under its name,
+        # is not to be replaced by what was.
+        if self._cache.get(key, uid) is not None:
+            self._take(raw)
+        return raw
+
+    def _take(self, raw: RawObject) -> None:
         taken, old = self._cache.put(raw)
         if taken:
             self._took(old, raw)
-        return raw
 
     async def _read_again(self, key: Key, uid: str) -> None:
         try:
-            self._take(await self._client.request("GET", self._served.path(key.namespace, key.name)))
+            answer = await self._client.request("GET", self._served.path(key.namespace, key.name))
         except errors.NotFound:
             self._gone(key, uid)
+        else:
+            self._take(msgspec.json.decode(answer))

@@ -139,8 +139,8 @@ def ready_only_at_the_observed_generation(state: State) -> Iterator[str]:
             continue
         generation = item["metadata"]["generation"]
         observed = item["status"].get("observedGeneration"), ready.get("observedGeneration")
-        if item["spec"].get("suspend", False):
-            continue  # nothing runs, so a changed spec stays unseen
+        if item["spec"].get("suspend", False) or "deletionTimestamp" in item["metadata"]:
+            continue  # nothing runs, so a changed spec stays unseen; a deletion counts as such a change
         if observed != (generation, generation):
             yield f"{_id(item)} is Ready at generation {generation}, but observed {observed}"
 

@@ -13,7 +13,8 @@ def status(code: int, reason: str, message: str = "told", **details: object) -> 
 
 
 CASES: dict[str, tuple[int, bytes, type[errors.ApiError], str]] = {
-    "that object is not there": (404, status(404, "NotFound"), errors.NotFound, "told"),
+    "that object is not there": (404, status(404, "NotFound", name="web"), errors.NotFound, "told"),
+    "that kind is not served": (404, status(404, "NotFound"), errors.ApiError, "told"),
     "a gateway's page": (404, b"<html>404</html>", errors.ApiError, "HTTP 404 without an explanation"),
     "an unknown path": (404, status(404, "", "page not found"), errors.ApiError, "page not found"),
     "an empty 404": (404, b"", errors.ApiError, "HTTP 404 without an explanation"),

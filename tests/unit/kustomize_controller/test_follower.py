@@ -1,0 +1,101 @@
+"""Who is woken for which drift: never for ever, never not at all."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from kustomize_controller.kustomization.drift import Follower
+from kustomize_controller.kustomization.remember import Applied, Memory
+from shared.api.meta import Key
+from shared.api.objects import ObjectId
+from shared.kube.client import Client
+from shared.kube.discovery import Discovery
+from shared.kube.ownership import Ownership
+
+ME, OTHER = Key("Kustomization", "ns", "me"), Key("Kustomization", "ns", "other")
+THING = ObjectId("", "ConfigMap", "ns", "thing")
+SECOND = ObjectId("", "ConfigMap", "ns", "second")
+APPLIED = Applied("v1", "sha256:1", "u1", Ownership("d", "t"), 5)
+
+
+class World:
+    """A follower that watches nothing, and whom it woke."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.woken: list[Key] = []
+        nobody = cast(Client, None), cast(Discovery, None)  # not asked: nothing is followed
+        self.follower = Follower(*nobody, self.memory, wake=self.woken.append)
+        self.memory.remember(ME, THING, APPLIED)
+        self.memory.remember(ME, SECOND, APPLIED)
+
+
+@pytest.fixture
+async def world() -> World:
+    return World()
+
+
+async def test_a_drift_wakes_its_owner(world: World) -> None:
+    world.follower.seen(THING, None)
+    assert world.woken == [ME]
+    assert world.follower.due(ME).keys() == {THING}
+
+
+async def test_a_run_that_could_not_help_is_not_followed_by_another_at_once(world: World) -> None:
+    world.follower.seen(THING, None)
+    world.woken.clear()
+    world.follower.begin(ME)
+    world.follower.settle(ME, tried=world.follower.due(ME))
+    assert world.woken == []
+    assert world.follower.due(ME).keys() == {THING}  # the retry of the failure will find it
+
+
+async def test_what_drifted_during_a_run_wakes_again(world: World) -> None:
+    world.follower.seen(THING, None)
+    world.follower.begin(ME)
+    tried = world.follower.due(ME)
+    world.woken.clear()
+    world.follower.seen(SECOND, None)
+    assert world.woken == []  # verdicts wait while a run may write
+    world.follower.settle(ME, tried=tried)
+    assert world.woken == [ME]
+
+
+async def test_the_same_object_drifting_again_during_a_run_wakes_again(world: World) -> None:
+    world.follower.seen(THING, None)
+    world.follower.begin(ME)
+    tried = world.follower.due(ME)
+    world.woken.clear()
+    world.follower.seen(THING, None)
+    world.follower.settle(ME, tried=tried)
+    assert world.woken == [ME]
+
+
+async def test_a_contested_object_wakes_later(world: World) -> None:
+    for _ in range(3):
+        world.follower.repaired(ME, THING)
+    world.follower.seen(THING, None)
+    await asyncio.sleep(0)
+    assert world.woken == []
+    assert world.follower.due(ME) == {}
+
+
+async def test_what_is_not_applied_any_more_does_not_drift(world: World) -> None:
+    world.memory.keep_only(ME, {SECOND})
+    world.follower.seen(THING, None)
+    assert world.woken == []
+
+
+async def test_the_end_of_what_is_being_deleted_is_told(world: World) -> None:
+    world.memory.expect_end(ME, THING)
+    world.memory.keep_only(ME, {SECOND})
+    world.follower.seen(THING, None)
+    assert world.woken == [ME]
+    assert world.memory.owner_of(THING) is None
+
+
+async def test_an_object_that_changed_hands_is_forgotten_by_its_old_owner(world: World) -> None:
+    world.memory.remember(OTHER, THING, APPLIED)
+    assert THING not in world.memory.digests(ME)
+    assert world.memory.owner_of(THING) == OTHER
