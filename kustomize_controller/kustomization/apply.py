@@ -267,6 +267,8 @@ class Applier:
     def _refuse(self, one: Desired, error: errors.KubeError, what: str, result: Result) -> None:
         if isinstance(error, errors.ABSENT):
             raise error  # not about this object
+        if isinstance(error, errors.ApiError) and error.status == 404:
+            self.discovery.forget(one.id.group)  # the version may not be served any more: the retry asks
         reason = f" ({error.reason})" if isinstance(error, errors.ApiError) and error.reason else ""
         origin = self.bodies[one.id].origin
         where = f" [from {origin}]" if origin else ""

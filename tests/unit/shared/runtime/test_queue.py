@@ -1,10 +1,12 @@
 """The work queue's promises."""
 
 import asyncio
+import math
 
 import pytest
 
 from shared.api.meta import Key
+from shared.runtime import queue as queue_module
 from shared.runtime.queue import Priority, Queue
 
 A, B, C = (Key("Kustomization", "ns", name) for name in "abc")
@@ -78,6 +80,20 @@ async def test_timed_adds_that_are_due_at_once_all_come() -> None:
     for key in (A, B, C):
         queue.add_after(key, 0.0)
     assert set(await taken(queue, 3)) == {A, B, C}
+
+
+async def test_long_delays_end_together_and_never_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "LONG_S", 0.01)
+    queue = Queue()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    tick = math.ceil((began + 0.1) / queue_module.TICK_S) * queue_module.TICK_S
+    queue.add_after(A, tick - 0.04 - loop.time())
+    queue.add_after(B, tick - 0.02 - loop.time())
+    first = await asyncio.wait_for(queue.get(), 2)
+    assert len(queue) == 1  # the other one came in the same tick
+    assert loop.time() >= tick - 0.005  # the loop's clock has milliseconds
+    queue.done(first.key)
 
 
 async def test_what_is_forgotten_does_not_come() -> None:
