@@ -21,7 +21,7 @@ from shared.api.meta import Key
 from shared.api.objects import ObjectId
 from shared.kube import errors
 from shared.kube.client import Client
-from shared.kube.discovery import Discovery, Resource
+from shared.kube.discovery import Discovery
 from shared.kube.ownership import ObjectMeta, field_paths, foreign_entries, ownership
 from shared.kube.watch import NotServed, Reflector
 
@@ -141,7 +141,7 @@ class Follower:
         again."""
         while True:
             try:
-                resource = await self._find(sink)
+                resource = await self._discovery.find_living(sink.group, sink.version, sink.kind)
                 await Reflector(self._client, resource, sink, label_selector=OWNER_NAME).run()
             except (errors.NoMatch, NotServed):
                 sink.answered.set()
@@ -151,12 +151,6 @@ class Follower:
             except Exception:
                 log.exception("watch failed", kind=sink.kind)
             await asyncio.sleep(NOT_SERVED_S)
-
-    async def _find(self, sink: "KindSink") -> Resource:
-        try:
-            return await self._discovery.find(sink.group, sink.version, sink.kind)
-        except errors.NoMatch:
-            return await self._discovery.find_preferred(sink.group, sink.kind)
 
     async def close(self) -> None:
         for task in self._tasks:

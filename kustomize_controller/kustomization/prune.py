@@ -145,10 +145,7 @@ class Pruner:
             return await self._get(living, id_)
 
     async def _resource(self, entry: Entry) -> Resource:
-        try:
-            return await self.discovery.find(entry.id.group, entry.version, entry.id.kind)
-        except errors.NoMatch:
-            return await self.discovery.find_preferred(entry.id.group, entry.id.kind)
+        return await self.discovery.find_living(entry.id.group, entry.version, entry.id.kind)
 
     async def _went_with_its_definition(self, id_: ObjectId, together: tuple[Entry, ...]) -> bool:
         """Whether the CustomResourceDefinitions of the object's group that are deleted with it are all gone.

@@ -104,6 +104,17 @@ class Discovery:
             raise errors.NoMatch(kind, join_api_version(group, version))
         return known
 
+    async def find_living(self, group: str, version: str, kind: str) -> Resource:
+        """The resource for a kind in `version` or, if that is not served (any more), in whichever is.
+
+        Raises:
+            NoMatch: no version of the group serves it.
+        """
+        try:
+            return await self.find(group, version, kind)
+        except errors.NoMatch:
+            return await self.find_preferred(group, kind)
+
     async def find_preferred(self, group: str, kind: str) -> Resource:
         """The resource for a kind in whichever version is served: an inventory knows no living version.
 

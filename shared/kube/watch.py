@@ -88,7 +88,6 @@ class Reflector:
         self._namespace = namespace
         self._jitter = jitter
         self._failures = 0
-        self.synced = asyncio.Event()  # set while the sink's picture is complete and a watch follows it
 
     async def run(self) -> None:
         """List and watch until cancelled. Errors are retried for ever, with backoff, and logged once a row.
@@ -106,7 +105,6 @@ class Reflector:
             except errors.Gone:
                 version = ""
             except (errors.KubeError, msgspec.DecodeError) as error:
-                self.synced.clear()
                 if isinstance(error, errors.ApiError) and error.status == 404:
                     raise NotServed(self._resource.kind, self._resource.api_version) from error
                 await self._back_off(error)
@@ -114,14 +112,12 @@ class Reflector:
                     version = ""  # whatever the answer meant, a complete list is right again
 
     async def _list(self) -> str:
-        self.synced.clear()
         self._sink.listing()
         listed = await apply.list_metadata(
             self._client, self._resource, self._namespace, identity=None, label_selector=self._selector
         )
         version = int(listed.resource_version) if listed.resource_version.isdigit() else 0
         self._sink.replace(listed.items, version)
-        self.synced.set()
         return listed.resource_version
 
     async def _watch(self, version: str) -> str:
@@ -136,7 +132,6 @@ class Reflector:
             async with self._client.stream(
                 path, query=query, accept=METADATA_ONLY, silence_s=SILENCE_S
             ) as lines:
-                self.synced.set()
                 opened = now()
                 async for line in lines:
                     version = self._take(line) or version
