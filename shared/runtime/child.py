@@ -42,7 +42,16 @@ __all__ = [
 
 MAX_ANSWER_BYTES = 64 << 20
 _STDERR_LINES_KEPT = 40
-_OUT_OF_MEMORY = ("out of memory", "cannot allocate memory", "errno=12")
+# The last one is Go's collector: it does not look whether the kernel gave memory for its own queues, and
+# falls over address 0. A nil pointer in our code or kustomize's is worded otherwise ("panic: ... [signal
+# SIGSEGV: ... code=").
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "cannot allocate memory",
+    "errno=12",
+    "SIGSEGV: segmentation violation\nPC=",
+)
+_LONGEST_SIGN = max(map(len, _OUT_OF_MEMORY))
 _GO_SHARE = 0.8  # of the memory limit: where Go's collector starts to work harder, before the kernel refuses
 
 
@@ -190,11 +199,13 @@ class Child:
 
     async def _keep_stderr(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None  # noqa: S101 (a pipe, see _running)
+        before = ""  # what a sign of two chunks may begin with: Go writes a word at a time
         while chunk := await process.stderr.read(1 << 16):
             text = chunk.decode("utf-8", "replace")
             self._stderr.extend(text.splitlines())
             # Go says so first and then prints a page for each goroutine, so the last lines do not tell.
-            self._complained_of_memory |= any(words in text for words in _OUT_OF_MEMORY)
+            self._complained_of_memory |= any(words in before + text for words in _OUT_OF_MEMORY)
+            before = (before + text)[-_LONGEST_SIGN:]
 
     async def _post_mortem(self) -> str:
         assert self._process is not None  # noqa: S101 (called with a process only)

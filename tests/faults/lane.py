@@ -26,6 +26,7 @@ Files = Mapping[str, str | None]
 
 CONVERGE_S = 10.0  # reliability F01: from a restart to the right state
 _START_S = 30.0  # for everything that is not what a test measures
+_RETRY_S = 3.0  # spec.retryInterval of a second, with its jitter and a slow machine
 _SOURCES = "/apis/source.toolkit.fluxcd.io/v1"
 _KUSTOMIZATIONS = "/apis/kustomize.toolkit.fluxcd.io/v1"
 
@@ -195,6 +196,21 @@ class Case:
     def is_done(self) -> bool:
         """Converged, and nothing was written for a second."""
         return self._missing() is None and self.lane.proxy.history.quiet_for_s() > 1
+
+    def await_settled(self, timeout_s: float = _START_S) -> None:
+        """Until the controller knows too that it is converged.
+
+        The cluster may show the end while the answer to the last write was lost: then the controller has to
+        write once more, which is no unrest. It does so within its retry interval, or learns the outcome
+        from its watch.
+        """
+
+        def settled() -> bool:
+            history = self.lane.proxy.history
+            known = all(change.answered for change in history.changes()[-1:])
+            return self._missing() is None and (known or history.quiet_for_s() > _RETRY_S)
+
+        eventually(settled, timeout_s, f"{self.token} settles")
 
     def _missing(self) -> str | None:
         item = self.client.find(self.path)

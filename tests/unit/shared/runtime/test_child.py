@@ -14,7 +14,7 @@ from shared.runtime.child import Child, ChildDied, ChildError, ChildTimeout, Poo
 ROOT = Path(__file__).parents[4]
 
 CHILD = """
-import os, sys, threading
+import os, sys, threading, time
 from shared.runtime.serve import ChildError, serve
 
 def hang(args):
@@ -31,7 +31,14 @@ def say(args):
     sys.stderr.write("written " + args["text"] + "\\n")
     return None
 
+def fall(args):
+    for part in args["parts"]:
+        os.write(2, part.encode())
+        time.sleep(0.05)  # so that the parent reads them one by one
+    os._exit(2)
+
 serve({
+    "fall": fall,
     "echo": lambda args: args,
     "pid": lambda args: os.getpid(),
     "environment": lambda args: dict(os.environ),
@@ -199,6 +206,28 @@ async def test_the_memory_limit_is_kept() -> None:
     assert await ask(child, "hold", bytes=50 << 20) == 50 << 20
     with pytest.raises(ChildError, match="MemoryError"):
         await ask(child, "hold", bytes=300 << 20)
+    await child.close()
+
+
+DEATHS = {
+    "Go's heap": (["runtime: out of mem", "ory: cannot allocate"], r"\(out of memory, limit 200 MiB\)"),
+    "a thread's stack": (["fatal error: runtime.newosproc errno=", "12"], "out of memory, limit 200 MiB"),
+    "queues of Go's collector": (
+        ["SIGSEGV: segmentation violation\n", "PC=0x436efd m=2 addr=0x0"],
+        "out of memory",
+    ),
+    "a nil pointer in the program": (
+        ["panic: nil pointer dereference\n[signal SIGSEGV: segmentation violation code=0x1 addr=0x0"],
+        r"\(exit code 2\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("parts", "said"), DEATHS.values(), ids=DEATHS)
+async def test_what_a_death_was_of(parts: list[str], said: str) -> None:
+    child = Child(ARGV, name="test child", env=ENV, memory_limit_bytes=200 << 20)
+    with pytest.raises(ChildDied, match=said):
+        await ask(child, "fall", parts=parts)
     await child.close()
 
 
