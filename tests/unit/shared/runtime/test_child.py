@@ -209,7 +209,7 @@ async def test_the_memory_limit_is_kept() -> None:
     await child.close()
 
 
-DEATHS = {
+SIGNS_OF_DEATH = {
     "Go's heap": (["runtime: out of mem", "ory: cannot allocate"], r"\(out of memory, limit 200 MiB\)"),
     "a thread's stack": (["fatal error: runtime.newosproc errno=", "12"], "out of memory, limit 200 MiB"),
     "queues of Go's collector": (
@@ -223,7 +223,7 @@ DEATHS = {
 }
 
 
-@pytest.mark.parametrize(("parts", "said"), DEATHS.values(), ids=DEATHS)
+@pytest.mark.parametrize(("parts", "said"), SIGNS_OF_DEATH.values(), ids=SIGNS_OF_DEATH)
 async def test_what_a_death_was_of(parts: list[str], said: str) -> None:
     child = Child(ARGV, name="test child", env=ENV, memory_limit_bytes=200 << 20)
     with pytest.raises(ChildDied, match=said):
