@@ -111,7 +111,7 @@ async def world(load: Load) -> AsyncIterator[World]:
     with ExitStack() as stack:
         say("starting a control plane")
         control_plane = stack.enter_context(ControlPlane(Tools.from_environment(), bare=True, audit=True))
-        control_plane.install_crds(_crds())
+        control_plane.install_crds(crds())
         for namespace in load.namespaces:
             control_plane.create_namespace(namespace)
         kubeconfigs = _accounts(control_plane)
@@ -166,7 +166,7 @@ def _accounts(control_plane: ControlPlane) -> dict[str, Path]:
     return {name: control_plane.service_account_kubeconfig(_NAMESPACE, name) for name in CONTROLLERS}
 
 
-def _crds() -> list[dict[str, object]]:
+def crds() -> list[dict[str, object]]:
     documents = [yaml.safe_load(path.read_text()) for path in sorted(_CRDS.glob("*.yaml"))]
     return [document for document in documents if document["kind"] == "CustomResourceDefinition"]
 
