@@ -1,5 +1,10 @@
-"""Writes to our own objects: status and finalizers. Each names the UID, and sends nothing that changes
-nothing."""
+"""Writes to our own objects: status and finalizers.
+
+Each names the resourceVersion that it was made from, and sends nothing that changes nothing. The UID would
+not do: the API server compares it in a write to the object, but overlooks it in one to the status of a
+custom resource, so that what is said of an object would land on its successor. Lists of conditions and
+history are replaced whole, too, and must not undo what another writer has just written.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -60,8 +65,9 @@ class Writer:
             patch = merge_patch.difference(old, new)
             if not patch:
                 return
+            made_from = {"uid": uid, "resourceVersion": raw["metadata"]["resourceVersion"]}
             try:
-                await self._patch(key, uid, {"metadata": {"uid": uid}, "status": patch}, "status")
+                await self._patch(key, uid, {"metadata": made_from, "status": patch}, "status")
                 return
             except errors.NotFound:
                 self._gone(key, uid)

@@ -206,9 +206,11 @@ class Case:
         """
 
         def settled() -> bool:
-            history = self.lane.proxy.history
+            if self._missing() is not None:
+                return False
+            history = self.lane.proxy.history  # read after the cluster: what the cluster shows is in it
             known = all(change.answered for change in history.changes()[-1:])
-            return self._missing() is None and (known or history.quiet_for_s() > _RETRY_S)
+            return known or history.quiet_for_s() > _RETRY_S
 
         eventually(settled, timeout_s, f"{self.token} settles")
 
