@@ -4,21 +4,39 @@ Which keys count is behaviour-source.md 1.9. Credentials print as `***`, whateve
 the child process as JSON on its standard input, never on a command line or in the environment.
 """
 
+import base64
+import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from shared.git.errors import AuthError, InvalidUrl, shown
+from shared.git.algorithms import Algorithms
+from shared.git.errors import AuthError, InvalidUrl, PassphraseMissing, shown
+from shared.git.proxy import Proxy
 
 SCHEMES = ("http", "https", "ssh")
+_KEYS = (
+    "username",
+    "password",
+    "bearerToken",
+    "ca.crt",
+    "caFile",
+    "tls.crt",
+    "tls.key",
+    "identity",
+    "known_hosts",
+)
 _GITHUB_APP_KEYS = (
     "githubAppID",
     "githubAppInstallationID",
     "githubAppInstallationOwner",
     "githubAppPrivateKey",
 )
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_OPENSSH_KEY = re.compile(r"-----BEGIN OPENSSH PRIVATE KEY-----(.*?)-----END", re.DOTALL)
 
 
 class Basic(msgspec.Struct, frozen=True, tag="basic"):
@@ -53,16 +71,32 @@ class Tls(msgspec.Struct, frozen=True):
     __str__ = __repr__
 
 
+class Ssh(msgspec.Struct, frozen=True):
+    """Who logs in, with which private key, to a server with which host keys; texts as in the Secret."""
+
+    user: str
+    identity: str  # OpenSSH or PEM
+    known_hosts: str
+    passphrase: str = ""
+    algorithms: Algorithms = Algorithms()
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
 class Credentials(msgspec.Struct, frozen=True):
     """What to send to the origin of `spec.url`, and nowhere else."""
 
     who: Basic | Bearer | None = None
     tls: Tls | None = None
+    ssh: Ssh | None = None  # for ssh:// alone
 
     @property
     def secret(self) -> bool:
         """Whether a stranger could misuse what we would send him."""
-        return self.who is not None or (self.tls is not None and bool(self.tls.key))
+        return self.who is not None or self.ssh is not None or (self.tls is not None and bool(self.tls.key))
 
     def __repr__(self) -> str:
         return "***"
@@ -76,14 +110,22 @@ class Target:
 
     url: str
     credentials: Credentials
+    proxy: Proxy | None = None  # every connection goes through it
 
 
-def target(url: str, data: Mapping[str, bytes] | None, *, secret_name: str = "") -> Target:
+def target(
+    url: str,
+    data: Mapping[str, bytes] | None,
+    *,
+    secret_name: str = "",
+    algorithms: Algorithms = Algorithms(),  # noqa: B008  # frozen
+) -> Target:
     """Check `url` and bind credentials to it.
 
     Args:
         data: of the Secret that `spec.secretRef` names; None without one.
         secret_name: "namespace/name", for messages.
+        algorithms: what the operator allows for SSH.
 
     Raises:
         InvalidUrl: the scheme is not allowed, or the host is empty or begins with a dash.
@@ -98,10 +140,12 @@ def target(url: str, data: Mapping[str, bytes] | None, *, secret_name: str = "")
         raise InvalidUrl(f"failed to parse url '{shown_safely(url)}': scheme must be one of http, https, ssh")
     if not host or host.startswith("-"):
         raise InvalidUrl(f"failed to parse url '{shown_safely(url)}': the host is empty or begins with '-'")
-    if parts.scheme == "ssh":
-        raise AuthError("SSH URLs are not supported yet; use an https URL with a token in spec.secretRef")
     texts = _texts(data or {}, secret_name)
     clean = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
+    if parts.scheme == "ssh":
+        _check_path(url, unquote(parts.path))
+        user = unquote(parts.username or "") or "git"
+        return Target(clean, Credentials(ssh=_ssh(user, texts, secret_name, algorithms)))
     credentials = Credentials(
         _who(parts.username, parts.password, texts, secret_name), _tls(texts, secret_name)
     )
@@ -121,9 +165,8 @@ def shown_safely(url: str) -> str:
 
 
 def _texts(data: Mapping[str, bytes], secret_name: str) -> dict[str, str]:
-    keys = ("username", "password", "bearerToken", "ca.crt", "caFile", "tls.crt", "tls.key")
     texts = {}
-    for key in keys:
+    for key in _KEYS:
         if key in data:
             try:
                 texts[key] = data[key].decode()
@@ -165,3 +208,44 @@ def _tls(texts: Mapping[str, str], secret_name: str) -> Tls | None:
             f"key '{missing}' is missing in secret '{secret_name}': tls.crt and tls.key go together"
         )
     return Tls(ca, certificate, key) if ca or certificate else None
+
+
+def _check_path(url: str, path: str) -> None:
+    """The path becomes an argument on the server, so that nothing in it may end a line."""
+    if len(path.strip("/")) == 0:
+        raise InvalidUrl(f"failed to parse url '{shown_safely(url)}': the path is empty; correct spec.url")
+    if _CONTROL.search(path):
+        raise InvalidUrl(
+            f"failed to parse url '{shown_safely(url)}': a control character in the path; correct spec.url"
+        )
+
+
+def _ssh(user: str, texts: Mapping[str, str], secret_name: str, algorithms: Algorithms) -> Ssh:
+    where = f"secret '{secret_name}'" if secret_name else "the secret of spec.secretRef"
+    for key in ("identity", "known_hosts"):
+        if not texts.get(key, "").strip():
+            raise AuthError(f"invalid 'ssh' auth option: '{key}' is required; put it into {where}")
+    # A newline at the end is the usual mistake, and no passphrase ends in one.
+    passphrase = texts.get("password", "").rstrip("\r\n")
+    if is_encrypted(texts["identity"]) and not passphrase:
+        raise PassphraseMissing(
+            "SSH identity key is encrypted but no 'password' field was provided in the secret "
+            f"'{secret_name}'"
+        )
+    return Ssh(user, texts["identity"], texts["known_hosts"], passphrase, algorithms)
+
+
+def is_encrypted(identity: str) -> bool:
+    """Whether a private key needs a passphrase, as its own header says; False for what is no key at all.
+
+    Source: OpenSSH, PROTOCOL.key (magic, then the cipher's name); RFC 1421 4.6.1.1; RFC 5958 3.
+    """
+    openssh = _OPENSSH_KEY.search(identity)
+    if openssh is None:
+        return "BEGIN ENCRYPTED PRIVATE KEY" in identity or "Proc-Type: 4,ENCRYPTED" in identity
+    try:
+        raw = base64.b64decode("".join(openssh[1].split()))
+    except binascii.Error:
+        return False
+    magic = b"openssh-key-v1\0"
+    return raw.startswith(magic) and not raw.startswith(magic + b"\0\0\0\4none")

@@ -24,20 +24,36 @@ class AuthError(GitError):
     """The Secret's data do not make credentials for this URL."""
 
 
+class PassphraseMissing(AuthError):
+    """The private key of an SSH Secret is encrypted, and the Secret does not say with what."""
+
+
+class ProxyInvalid(GitError):
+    """The Secret of `spec.proxySecretRef` does not name a proxy that can be used."""
+
+
 class RemoteError(GitError):
     """The server refused, failed, or spoke something that is not Git's smart protocol."""
 
 
 class Unauthorized(RemoteError):
-    """HTTP 401."""
+    """HTTP 401, or an SSH key that the server does not take."""
 
 
 class Denied(RemoteError):
-    """HTTP 403."""
+    """HTTP 403, or the same in an SSH server's words."""
 
 
 class RepositoryMissing(RemoteError):
-    """HTTP 404, which many hosts also answer to wrong or absent credentials."""
+    """HTTP 404, which many hosts also answer to wrong or absent credentials; or an SSH server's words."""
+
+
+class HostKeyUnknown(RemoteError):
+    """`known_hosts` says nothing about the SSH server, so that anyone could answer in its place."""
+
+
+class HostKeyMismatch(RemoteError):
+    """The SSH server has another key than `known_hosts` says, or one that is revoked."""
 
 
 class Unreachable(RemoteError):
@@ -79,3 +95,9 @@ def quoted(foreign: str) -> str:
     """A server's own words on one line, without control characters, cut at 200 characters."""
     text = _CONTROL.sub(" ", foreign).strip()
     return text if len(text) <= _FOREIGN_TEXT_LIMIT else text[:_FOREIGN_TEXT_LIMIT] + "..."
+
+
+def without_quote(error: GitError) -> str:
+    """The error's text without the server's own words, which come last: for servers that nobody chose who may
+    read the answer."""
+    return str(error).partition(" (the server says: ")[0]

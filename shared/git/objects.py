@@ -22,6 +22,7 @@ from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ObjectID
 
 from shared.git.errors import ObjectRefused, TooLarge
+from shared.git.pack import PackLimits, inspect
 
 COMMIT, TREE, BLOB, TAG = 1, 2, 3, 4  # pack type numbers
 _PACKS_MAX = (
@@ -50,8 +51,9 @@ class Incomplete(ObjectRefused):
 class Objects:
     """The objects of one repository below `folder`, which is created when the first pack arrives."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: PackLimits = PackLimits()) -> None:  # noqa: B008  # frozen
         self._folder = folder
+        self._limits = limits
         self._store: DiskObjectStore | None = None
 
     @property
@@ -95,11 +97,13 @@ class Objects:
             yield spool
 
     def add_pack(self, pack: IO[bytes]) -> None:
-        """Index a (thin) pack that lies complete in `pack`.
+        """Look through a (thin) pack that lies complete in `pack`, and index it.
 
         Raises:
-            TooLarge: an object does not fit in memory.
+            TooLarge: beyond the limits of a pack, or an object does not fit in memory.
+            RemoteError: it is no pack, or damaged.
         """
+        inspect(pack, self._limits)
         pack.seek(0)
         try:
             self._objects.add_thin_pack(pack.read, None)

@@ -15,7 +15,9 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from dulwich.client import AbstractHttpGitClient
 
+from shared.git import pools
 from shared.git.auth import Basic, Bearer, Target, Tls
+from shared.git.dial import CONNECT_TIMEOUT_S
 from shared.git.errors import (
     AuthError,
     Denied,
@@ -29,9 +31,9 @@ from shared.git.errors import (
 
 _DISCOVERY = "info/refs?service=git-upload-pack"
 _REDIRECTS_MAX = 3
-_CONNECT_TIMEOUT_S = 10.0
 _BODY_LIMIT = 4096  # bytes of an error page that are read
 _PORTS = {"http": 80, "https": 443}
+_PROXY_WANTS = "the proxy wants other credentials: 'username' and 'password' of spec.proxySecretRef's secret"
 
 
 class SmartHttp(AbstractHttpGitClient):
@@ -54,18 +56,14 @@ class SmartHttp(AbstractHttpGitClient):
         self._authorization = _authorization(target.credentials.who)
         self.received_bytes = 0  # of response bodies
         self._timeout_s = timeout_s
+        self._proxy = target.proxy
         tls = target.credentials.tls
         # To read the system's authorities takes 25 ms: only where TLS is spoken, or a key is to be judged.
         self._plain = self._origin[0] == "http" and tls is None
         self._pool = self._connections(None if self._plain else _ssl_context(tls))
 
     def _connections(self, context: ssl.SSLContext | None) -> urllib3.PoolManager:
-        return urllib3.PoolManager(
-            num_pools=2,
-            retries=False,
-            timeout=urllib3.Timeout(connect=min(_CONNECT_TIMEOUT_S, self._timeout_s), read=self._timeout_s),
-            ssl_context=context,
-        )
+        return pools.manager(self._proxy, context, timeout_s=self._timeout_s)
 
     def close(self) -> None:
         self._pool.clear()
@@ -83,7 +81,7 @@ class SmartHttp(AbstractHttpGitClient):
             location = response.headers.get("Location")
             if response.status not in (301, 302, 307, 308) or data is not None or not location:
                 break
-            response.release_conn()
+            response.close()  # its body stays unread, so the connection is of no more use
             where = self._redirected(where, urljoin(where, location))
         else:
             raise RemoteError(f"more than {_REDIRECTS_MAX} redirects from '{shown(url)}'; correct spec.url")
@@ -218,6 +216,8 @@ def _refuse(url: str, response: Any) -> NoReturn:
             raise RepositoryMissing(
                 f"repository not found: correct spec.url, or give credentials that may see it{said}"
             )
+        case 407:
+            raise Unreachable(_PROXY_WANTS)
         case status:
             asked = f'unexpected requesting "{_discovery(url)}" status code: {status}'
             raise RemoteError(f"unexpected client error: {asked}{said}")
@@ -231,17 +231,32 @@ def _cause(error: urllib3.exceptions.HTTPError) -> str:
     """What went wrong on the wire, in words, without the object addresses that urllib3 prints."""
     inner = error.args[-1] if isinstance(error, urllib3.exceptions.ProtocolError) and error.args else error
     match error:
+        case urllib3.exceptions.ProxyError():
+            return _proxy_cause(error.original_error)
         case urllib3.exceptions.NameResolutionError():
             return "the host name does not resolve; correct spec.url or the cluster's DNS"
         case urllib3.exceptions.NewConnectionError():  # before its parent, the connect time-out
             return f"connection failed: {quoted(str(error).rpartition(': ')[2])}"
         case urllib3.exceptions.ConnectTimeoutError():
-            return (
-                f"no connection within {_CONNECT_TIMEOUT_S:g} s; check address, routes and network policies"
-            )
+            return f"no connection within {CONNECT_TIMEOUT_S:g} s; check address, routes and network policies"
         case urllib3.exceptions.ReadTimeoutError():
             return "no answer in time; the server is slow or unreachable"
         case urllib3.exceptions.SSLError():
-            return f"TLS: {quoted(str(inner))}; a private authority goes into the secret as 'ca.crt'"
+            return f"TLS: {quoted(str(inner))}; {_tls_hint(str(inner))}"
         case _:
             return quoted(str(inner)) or type(error).__name__
+
+
+def _tls_hint(text: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "a private authority goes into the secret as 'ca.crt'"
+    return "a server that asks for a client certificate needs 'tls.crt' and 'tls.key' in the secret"
+
+
+def _proxy_cause(error: Exception) -> str:
+    if "407" in str(error):  # http.client's words for an answer to CONNECT
+        return _PROXY_WANTS
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return "the proxy's name does not resolve; correct 'address' of spec.proxySecretRef's secret"
+    told = _cause(error) if isinstance(error, urllib3.exceptions.HTTPError) else quoted(str(error))
+    return f"the proxy of spec.proxySecretRef: {told}"

@@ -17,9 +17,11 @@ from shared.git.objects import BLOB, COMMIT, TAG, TREE, Objects
 ENTRIES_MAX = 100_000  # paths of one commit; a tree of 2 KB can describe 10^10 (reliability.md A20)
 DEPTH_MAX = 200  # nested folders: PATH_MAX ends sooner for honest names
 _NAME_BYTES_MAX = 255  # NAME_MAX of every file system that we write to
-_FOLDER, _LINK, _SUBMODULE = 0o040000, 0o120000, 0o160000
+SUBMODULE = "submodule"
+_FOLDER, _LINK, _GITLINK = 0o040000, 0o120000, 0o160000
 # NTFS short names of .git, and what HFS+ and NTFS drop from names before they compare
 _GIT_SHORT = re.compile(r"git~[0-9]+", re.IGNORECASE)
+_MODE = re.compile(rb"[0-7]{1,7}")
 _NOT_PORTABLE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -36,7 +38,8 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     path: str
-    why: str  # "symbolic link", "submodule", …
+    why: str  # "symbolic link", `SUBMODULE`, …
+    commit: str = ""  # that a submodule is to have
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,12 @@ class Snapshot:
     listings: Listings
 
 
-def snapshot(objects: Objects, commit: str, known: Listings | None = None) -> Snapshot:
+def snapshot(objects: Objects, commit: str, known: Listings | None = None, *, below: str = "") -> Snapshot:
     """List the whole tree of `commit`, folders before their content.
 
     Args:
         known: listings of an earlier commit, which need not be read again.
+        below: folder in which all paths lie, with a slash at its end.
 
     Raises:
         ObjectRefused: names the path and what is wrong with it. Incomplete: an object is missing.
@@ -82,7 +86,7 @@ def snapshot(objects: Objects, commit: str, known: Listings | None = None) -> Sn
     entries: list[Entry] = []
     left_out: list[LeftOut] = []
     listings: dict[tuple[str, str], Listing] = {}
-    folders = [("", found.tree, 0)]
+    folders = [(below, found.tree, 0)]
     while folders:
         path, object_id, depth = folders.pop()
         room = ENTRIES_MAX - len(entries) - len(left_out)
@@ -148,6 +152,7 @@ def _listing(objects: Objects, parent: str, object_id: str, room: int) -> Listin
     entries: list[Entry] = []
     left_out: list[LeftOut] = []
     seen: set[bytes] = set()
+    last = b""
     for mode, raw, child in _parse_tree(parent, data):
         if raw in seen:
             raise ObjectRefused(
@@ -159,9 +164,18 @@ def _listing(objects: Objects, parent: str, object_id: str, room: int) -> Listin
         why = _structural(raw)
         if why:
             raise ObjectRefused(f"refused entry '{parent}{_shown(raw)}': {why}")
-        why = _not_carried(mode) or _unsafe(raw)
+        place = raw + b"/" if mode == _FOLDER else raw  # Git's order of names, which it looks up by halving
+        if place < last:
+            raise ObjectRefused(
+                f"'{parent}{_shown(raw)}' is out of order in its folder; the repository is damaged"
+            )
+        last = place
+        why = _not_carried(mode) or unsafe(raw)
         if why:
             left_out.append(LeftOut(parent + _shown(raw), why))
+            continue
+        if mode == _GITLINK:
+            left_out.append(LeftOut(parent + raw.decode(), SUBMODULE, child))
             continue
         folder = mode == _FOLDER
         entries.append(Entry(parent + raw.decode(), folder, not folder and bool(mode & 0o111), child))
@@ -180,11 +194,9 @@ def _parse_tree(parent: str, data: bytes) -> Iterator[tuple[int, bytes, str]]:
         end = data.find(b"\0", space + 1)
         if space < 0 or end < 0 or end + 21 > len(data):
             raise ObjectRefused(f"folder '{parent}' is malformed; the repository is damaged")
-        try:
-            mode = int(data[position:space], 8)
-        except ValueError:
-            raise ObjectRefused(f"folder '{parent}' is malformed; the repository is damaged") from None
-        yield mode, data[space + 1 : end], data[end + 1 : end + 21].hex()
+        if not _MODE.fullmatch(data, position, space):  # `int` would take a sign, an underscore, "0o"
+            raise ObjectRefused(f"folder '{parent}' is malformed; the repository is damaged")
+        yield int(data[position:space], 8), data[space + 1 : end], data[end + 1 : end + 21].hex()
         position = end + 21
 
 
@@ -201,14 +213,13 @@ def _structural(raw: bytes) -> str | None:
 def _not_carried(mode: int) -> str | None:
     if mode == _LINK:
         return "symbolic link"
-    if mode == _SUBMODULE:
-        return "submodule"
-    if mode != _FOLDER and mode & 0o170000 != 0o100000:
+    if mode not in (_FOLDER, _GITLINK) and mode & 0o170000 != 0o100000:
         return f"unknown mode {mode:o}"
     return None
 
 
-def _unsafe(raw: bytes) -> str | None:
+def unsafe(raw: bytes) -> str | None:
+    """Why one name of a path is better not written on every system; None for a good one."""
     try:
         name = raw.decode()
     except UnicodeDecodeError:

@@ -2,21 +2,17 @@
 
 import random
 import socket
-import ssl
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from lab.certs import Authority
 from lab.gitserver import Answer, Basic, Bearer, GitServer
 from lab.worktree import Worktree
 from shared.git import tree
-from shared.git.auth import Basic as BasicCredentials
-from shared.git.auth import Credentials, Target, target
+from shared.git.auth import Credentials, target
 from shared.git.errors import (
-    AuthError,
     BranchOrTagMissing,
     Denied,
     EmptyRepository,
@@ -407,62 +403,6 @@ def test_a_pack_beyond_the_limit_is_refused(
         with pytest.raises(TooLarge):
             there.fetch(wanted, MAIN, objects)
     assert objects.head is None
-
-
-def test_credentials_do_not_follow_a_redirect(git_server: GitServer, name: str) -> None:
-    """A21: the canary listens on another port, and hears nothing."""
-    with GitServer() as canary:
-        canary.create(name).publish({"a": b"x"})
-        redirect = f"{canary.url(name)}/info/refs?service=git-upload-pack"
-        git_server.answer(name, Answer(status=302, headers={"Location": redirect}))
-        secret = Credentials(BasicCredentials("user", "CANARY"))
-        there = Remote(Target(git_server.url(name), secret), timeout_s=5)
-        with there, pytest.raises(RemoteError, match="redirects to another origin"):
-            there.resolve(MAIN)
-        assert canary.requests(name) == []
-        with remote(git_server, name) as there:  # nothing to steal: followed
-            assert there.resolve(MAIN)
-
-
-def test_a_redirect_to_tls_is_verified(git_server: GitServer, name: str, tmp_path: Path) -> None:
-    """Connections that began without TLS know no authorities until then."""
-    pair = Authority("private").issue_server("git", ["127.0.0.1"])
-    (tmp_path / "server.pem").write_bytes(pair.public_pem + pair.private_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.pem")
-    with GitServer(tls=context) as secure:
-        secure.create(name).publish({"a": b"x"})
-        redirect = f"{secure.url(name)}/info/refs?service=git-upload-pack"
-        git_server.answer(name, Answer(status=302, headers={"Location": redirect}))
-        with remote(git_server, name) as there, pytest.raises(Unreachable, match="TLS: "):
-            there.resolve(MAIN)
-
-
-def test_a_private_authority_and_a_client_certificate(name: str, tmp_path: Path) -> None:
-    authority = Authority("private")
-    pair = authority.issue_server("git", ["127.0.0.1"])
-    (tmp_path / "server.pem").write_bytes(pair.public_pem + pair.private_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.pem")
-    context.load_verify_locations(cadata=authority.certificate_pem.decode())
-    context.verify_mode = ssl.CERT_REQUIRED
-    client = authority.issue_client("flux")
-    data = {"ca.crt": authority.certificate_pem, "tls.crt": client.public_pem, "tls.key": client.private_pem}
-    with GitServer(tls=context) as server:
-        server.create(name).publish({"a": b"x"})
-        with Remote(target(server.url(name), data), timeout_s=5) as there:
-            assert there.resolve(MAIN)
-        with (
-            Remote(target(server.url(name), None), timeout_s=5) as there,
-            pytest.raises(Unreachable) as raised,
-        ):
-            there.resolve(MAIN)
-    assert "a private authority goes into the secret as 'ca.crt'" in str(raised.value)
-
-
-def test_certificates_that_do_not_parse() -> None:
-    with pytest.raises(AuthError, match="store PEM texts"):
-        Remote(target("https://127.0.0.1/x", {"ca.crt": b"no certificate"}), timeout_s=5)
 
 
 def test_proxies_of_the_environment_are_ignored(

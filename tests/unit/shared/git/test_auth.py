@@ -3,10 +3,12 @@
 import msgspec
 import pytest
 
-from shared.git.auth import Basic, Bearer, Credentials, Tls, target
-from shared.git.errors import AuthError, GitError, InvalidUrl, quoted, shown
+from shared.git.auth import Basic, Bearer, Credentials, Ssh, Tls, target
+from shared.git.errors import AuthError, GitError, InvalidUrl, PassphraseMissing, quoted, shown
+from shared.git.proxy import Proxy
 
 URL = "https://git.example/a/b.git"
+LOCKED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
 ACCEPTED: dict[str, tuple[str, dict[str, bytes] | None, Credentials]] = {
     "no secret": (URL, None, Credentials()),
     "an empty secret": (URL, {}, Credentials()),
@@ -39,7 +41,49 @@ REFUSED: dict[str, tuple[str, dict[str, bytes] | None, type[GitError], str]] = {
     ),
     "half a client certificate": (URL, {"tls.crt": b"C"}, AuthError, "'tls.key' is missing"),
     "not text": (URL, {"username": b"\xff"}, AuthError, "is not UTF-8"),
-    "ssh": ("ssh://git@git.example/x", None, AuthError, "SSH URLs are not supported yet"),
+    "ssh without a secret": ("ssh://git@git.example/x", None, AuthError, "'identity' is required"),
+    "ssh with a password alone": (
+        "ssh://git@git.example/x",
+        {"username": b"u", "password": b"p"},
+        AuthError,
+        "'identity' is required; put it into secret 'ns/s'",
+    ),
+    "ssh without host keys": (
+        "ssh://git@git.example/x",
+        {"identity": b"K"},
+        AuthError,
+        "'known_hosts' is required",
+    ),
+    "ssh with a blank key": (
+        "ssh://git@git.example/x",
+        {"identity": b"\n", "known_hosts": b"H"},
+        AuthError,
+        "'identity' is required",
+    ),
+    "a locked key without its passphrase": (
+        "ssh://git@git.example/x",
+        {"identity": LOCKED, "known_hosts": b"H"},
+        PassphraseMissing,
+        "SSH identity key is encrypted but no 'password' field was provided in the secret 'ns/s'",
+    ),
+    "ssh without a path": (
+        "ssh://git@git.example",
+        {"identity": b"K", "known_hosts": b"H"},
+        InvalidUrl,
+        "the path is empty",
+    ),
+    "a line end in an ssh path": (
+        "ssh://git@git.example/x%0Aid",
+        {"identity": b"K", "known_hosts": b"H"},
+        InvalidUrl,
+        "a control character in the path",
+    ),
+    "an option as an ssh host": (
+        "ssh://-oProxyCommand=touch%20x/y",
+        {"identity": b"K", "known_hosts": b"H"},
+        InvalidUrl,
+        "begins with '-'",
+    ),
     "a program as a scheme": ("ext::sh -c touch", None, InvalidUrl, "scheme must be one of"),
     "a file": ("file:///etc", None, InvalidUrl, "scheme must be one of"),
     "an option as a host": ("https://-oProxyCommand=x/y", None, InvalidUrl, "begins with '-'"),
@@ -61,15 +105,49 @@ def test_what_is_refused(url: str, data: dict[str, bytes] | None, error: type[Gi
         target(url, data, secret_name="ns/s")
 
 
+SSH: dict[str, tuple[str, dict[str, bytes], Ssh]] = {
+    "the user of the URL": ("ssh://flux@git.example/x", {}, Ssh("flux", "K", "H")),
+    "git without one": ("ssh://git.example/x", {}, Ssh("git", "K", "H")),
+    "a passphrase": (
+        "ssh://git.example/x",
+        {"identity": LOCKED, "password": b"p\n"},
+        Ssh("git", LOCKED.decode(), "H", "p"),
+    ),
+    "keys of other uses": (
+        "ssh://git.example/x",
+        {"username": b"u", "bearerToken": b"t", "ca.crt": b"C", "identity.pub": b"\xff"},
+        Ssh("git", "K", "H"),
+    ),
+    "a password in the URL": ("ssh://flux:CANARY@git.example/x", {}, Ssh("flux", "K", "H")),
+}
+
+
+@pytest.mark.parametrize(("url", "more", "ssh"), SSH.values(), ids=SSH)
+def test_which_keys_count_for_ssh(url: str, more: dict[str, bytes], ssh: Ssh) -> None:
+    found = target(url, {"identity": b"K", "known_hosts": b"H", **more}, secret_name="ns/s")
+    assert (found.url, found.credentials) == ("ssh://git.example/x", Credentials(ssh=ssh))
+    assert found.credentials.secret
+
+
 @pytest.mark.parametrize("shape", [repr, str, "{}".format, lambda value: f"{value!r}"])
 def test_credentials_never_print_themselves(shape: "type[str]") -> None:
-    secret = Credentials(Basic("user", "CANARY"), Tls("CANARY", "CANARY", "CANARY"))
-    for value in (secret, secret.who, secret.tls, Bearer("CANARY"), [secret], {"x": secret}):
+    ssh = Ssh("user", "CANARY", "CANARY", "CANARY")
+    secret = Credentials(Basic("user", "CANARY"), Tls("CANARY", "CANARY", "CANARY"), ssh)
+    for value in (
+        secret,
+        secret.who,
+        secret.tls,
+        ssh,
+        Proxy("http", "h", 1, "CANARY", "CANARY"),
+        Bearer("CANARY"),
+        [secret],
+        {"x": secret},
+    ):
         assert "CANARY" not in shape(value)
 
 
 def test_credentials_survive_the_way_to_the_child() -> None:
-    secret = Credentials(Bearer("t"), Tls("a", "b", "c"))
+    secret = Credentials(Bearer("t"), Tls("a", "b", "c"), Ssh("u", "i", "k", "p"))
     assert msgspec.json.decode(msgspec.json.encode(secret), type=Credentials) == secret
 
 

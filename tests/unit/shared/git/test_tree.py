@@ -85,13 +85,14 @@ LEFT_OUT = {
 
 @pytest.mark.parametrize(("mode", "name", "why"), LEFT_OUT.values(), ids=LEFT_OUT)
 def test_what_is_dangerous_is_left_out_and_named(mode: int, name: bytes, why: str, tmp_path: Path) -> None:
-    found = snapshot_of(tmp_path, raw_tree((mode, name, BLOB), (0o100644, b"z", BLOB)))
+    entries = sorted([(mode, name, BLOB), (0o100644, b"z", BLOB)], key=lambda entry: entry[1])
+    found = snapshot_of(tmp_path, raw_tree(*entries))
     assert [entry.path for entry in found.entries] == ["z"]
     assert [left.why for left in found.left_out] == [why]
 
 
 def test_an_honest_tree_is_listed_with_its_modes(tmp_path: Path) -> None:
-    inner = raw_tree((0o100755, b"run.sh", BLOB), (0o100664, b"old", BLOB))
+    inner = raw_tree((0o100664, b"old", BLOB), (0o100755, b"run.sh", BLOB))
     found = snapshot_of(tmp_path, raw_tree((0o100644, b".gitignore", BLOB), (0o040000, b"d", inner)), inner)
     assert {(entry.path, entry.folder, entry.executable) for entry in found.entries} == {
         (".gitignore", False, False),
@@ -105,6 +106,23 @@ def test_an_honest_tree_is_listed_with_its_modes(tmp_path: Path) -> None:
 def test_the_same_name_twice_refuses_the_commit(tmp_path: Path) -> None:
     with pytest.raises(ObjectRefused, match="'a' is listed twice"):
         snapshot_of(tmp_path, raw_tree((0o100644, b"a", BLOB), (0o040000, b"a", raw_tree())))
+
+
+OUT_OF_ORDER = {
+    "two files": [(0o100644, b"b", BLOB), (0o100644, b"a", BLOB)],
+    "a folder before the file that git puts first": [
+        (0o040000, b"a", raw_tree()),
+        (0o100644, b"a.b", BLOB),
+    ],
+}
+
+
+@pytest.mark.parametrize("entries", OUT_OF_ORDER.values(), ids=OUT_OF_ORDER)
+def test_entries_out_of_order_refuse_the_commit(
+    entries: list[tuple[int, bytes, ShaFile]], tmp_path: Path
+) -> None:
+    with pytest.raises(ObjectRefused, match="out of order"):
+        snapshot_of(tmp_path, raw_tree(*entries))
 
 
 def test_a_tree_bomb_ends_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +157,8 @@ MALFORMED = {
     "no mode": b"a\0" + bytes(20),
     "half an id": b"100644 a\0" + bytes(10),
     "a mode in words": b"mode a\0" + bytes(20),
+    "a mode with a sign": b"+40000 a\0" + bytes(20),
+    "a mode as Python writes it": b"0o40000 a\0" + bytes(20),
 }
 
 
@@ -152,3 +172,24 @@ def test_a_malformed_tree_is_refused(data: bytes, tmp_path: Path) -> None:
 
     with pytest.raises(ObjectRefused, match="malformed"):
         tree.snapshot(Malformed(tmp_path), "c" * 40)
+
+
+def test_a_submodule_keeps_the_commit_that_it_is_to_have(tmp_path: Path) -> None:
+    found = snapshot_of(tmp_path, raw_tree((0o160000, b".git", BLOB), (0o160000, b"lib", BLOB)))
+    assert [(left.path, left.why, left.commit) for left in found.left_out] == [
+        (".git", "a spelling of .git", ""),
+        ("lib", tree.SUBMODULE, BLOB.id.decode()),
+    ]
+
+
+def test_a_tree_can_be_listed_below_another_folder(tmp_path: Path) -> None:
+    inner = raw_tree((0o100644, b"a", BLOB), (0o120000, b"link", BLOB))
+    root = raw_tree((0o040000, b"d", inner))
+    commit = commit_of(root)
+    objects = stored(tmp_path, commit, root, inner, BLOB)
+    found = tree.snapshot(objects, commit.id.decode(), below="vendor/lib/")
+    assert [entry.path for entry in found.entries] == ["vendor/lib/d", "vendor/lib/d/a"]
+    assert [left.path for left in found.left_out] == ["vendor/lib/d/link"]
+    at_the_root = tree.snapshot(objects, commit.id.decode(), found.listings)
+    assert [entry.path for entry in at_the_root.entries] == ["d", "d/a"], "what is known lies elsewhere"
+    objects.close()
