@@ -10,6 +10,8 @@ from shared.artifacts.store import Store
 from shared.runtime import health, process
 from source_controller import settings as settings_module
 from source_controller.gitrepository.checkout import Checkout, start_pool
+from source_controller.gitrepository.include import Includes
+from source_controller.gitrepository.reach import Reach
 from source_controller.gitrepository.reconcile import GitRepositoryReconciler, Publishing
 from source_controller.read_secret import reader
 from source_controller.settings import Settings
@@ -25,12 +27,14 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
         root=settings.storage_path,
         algorithm=settings.digest_algorithm,
         base_url=settings.base_url,
-        cache=settings.git_cache,
         limit_bytes=settings.artifact_max_bytes,
         retention=settings.retention,
     )
-    reconciler = GitRepositoryReconciler(Checkout(pool), store, publishing, reader(setting.client))
+    includes = Includes()
+    reach = Reach(reader(setting.client), settings.git_cache, settings.ssh)
+    reconciler = GitRepositoryReconciler(Checkout(pool), store, publishing, reach, includes)
     controller = setting.controller(reconciler)
+    includes.connect(controller.cache.get, controller.queue.add)
     files = _Files(settings)
 
     async def lead() -> None:

@@ -1,17 +1,19 @@
 """What a child remembers of the last revision of each repository, so that a small commit costs little.
 
-An object id names its content, so what was read of one revision holds for the next: the listing of a folder,
-whether a path is left out (as long as the patterns are the same), and a file as it stands in an archive.
-Only what the last revision used is kept, and nothing of one repository is used for another: SHA-1 is not
-trusted to keep strangers apart. Without any of it the archive is the same, only slower.
+An object id names its content, so what was read of one revision holds for the next: the listing of a
+folder, whether a path is left out (as long as the patterns are the same), and a file as it stands in an
+archive. Only what the last revision used is kept, and nothing of one repository is used for another,
+submodules included: SHA-1 is not trusted to keep strangers apart. Without any of it the archive is the
+same, only slower.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.artifacts import archive
 from shared.artifacts.ignore import Rules
-from shared.git.tree import Entry, Listings, Snapshot
+from shared.git.tree import Entry, Listings
+from source_controller.content import Part
 
 LIMIT_BYTES = 64 << 20  # 40,000 files of 500 bytes; twice that while a revision is made
 _PATH_BYTES = 700  # of Python's objects for one path, without its text and content; measured with 8,000 files
@@ -21,33 +23,39 @@ _PATH_BYTES = 700  # of Python's objects for one path, without its text and cont
 class _Known:
     """A path of a revision; `block` is None for a path that is left out, and where there was no room."""
 
+    origin: str
     entry: Entry
     excluded: bool
     block: archive.Block | None = None
+
+    def is_of(self, origin: str, entry: Entry) -> bool:
+        return self.origin == origin and (self.entry is entry or self.entry == entry)
 
 
 class Revision:
     """One revision of a repository, made with what is known of an earlier one."""
 
     def __init__(
-        self, snapshot: Snapshot, rules: Rules, before: "Revision | None", *, limit_bytes: int
+        self, parts: Sequence[Part], rules: Rules, before: "Revision | None", *, limit_bytes: int
     ) -> None:
-        self.listings: Listings = snapshot.listings
+        self.listings: Mapping[str, Listings] = {part.origin: part.listings for part in parts}
         self.rules = rules
         self._limit_bytes = limit_bytes
         known = before._paths if before is not None and before.rules == rules else {}
         self._paths: dict[str, _Known] = {}
         self.size_bytes = 0
-        for entry in snapshot.entries:
-            one = known.get(entry.path)
-            if one is None or (one.entry is not entry and one.entry != entry):
-                one = _Known(entry, rules.excludes(entry.path, folder=entry.folder))
-            self._paths[entry.path] = one
-            self.size_bytes += _PATH_BYTES + len(entry.path)
+        for part in parts:
+            for entry in part.entries:
+                one = known.get(entry.path)
+                if one is None or not one.is_of(part.origin, entry):
+                    excluded = rules.excludes(entry.path, folder=entry.folder)
+                    one = _Known(part.origin, entry, excluded)
+                self._paths[entry.path] = one
+                self.size_bytes += _PATH_BYTES + len(entry.path)
 
-    def included(self) -> Iterator[Entry]:
-        """What belongs into the artifact."""
-        return (one.entry for one in self._paths.values() if not one.excluded)
+    def includes(self, entry: Entry) -> bool:
+        """Whether an entry of one of the parts belongs into the artifact."""
+        return not self._paths[entry.path].excluded
 
     def encode(self, member: archive.Member) -> archive.Block:
         """`archive.encode`, unless the member is known."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from shared.artifacts.digest import ALGORITHMS
 from shared.artifacts.store import Retention
+from shared.git import algorithms
 from shared.runtime.flags import Address, Flag, change, feature_gates, parse, unheeded
 from shared.runtime.process_flags import COMMON, COMMON_GATES, PACE
 
@@ -42,7 +43,8 @@ FLAGS: Final[tuple[Flag, ...]] = (
     ),
     Flag(
         "artifact-retention-records", "ARTIFACT_RETENTION_RECORDS", 2, "int",
-        "How many old artifacts stay at most, beside the current one.", group=_STORAGE,
+        "How many artifacts of an object stay after a collection, the current one among them.",
+        group=_STORAGE,
     ),
     Flag(
         "artifact-digest-algo", "ARTIFACT_DIGEST_ALGO", "sha256", "string",
@@ -57,8 +59,16 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "Folder of the Git objects fetched so far, outside of the store; may be lost at any time. Empty: "
         "a folder below the system's one for temporary files.", group=_STORAGE,
     ),
-    Flag("ssh-kex-algos", "SSH_KEX_ALGOS", [], "list", "SSH key exchange algorithms.", False, "SSH"),
-    Flag("ssh-hostkey-algos", "SSH_HOSTKEY_ALGOS", [], "list", "SSH host key algorithms.", False, "SSH"),
+    Flag(
+        "ssh-kex-algos", "SSH_KEX_ALGOS", [], "list",
+        "SSH key exchange algorithms to use, best first; empty: all of these: "
+        f"{', '.join(algorithms.KEY_EXCHANGES)}.", group="SSH",
+    ),
+    Flag(
+        "ssh-hostkey-algos", "SSH_HOSTKEY_ALGOS", [], "list",
+        "SSH host key algorithms to accept, best first; empty: ssh-ed25519, ecdsa-sha2-* and rsa-sha2-*.",
+        group="SSH",
+    ),
     Flag("helm-index-max-size", "HELM_INDEX_MAX_SIZE", 52428800, "int", "Bytes of an index.", False, _HELM),
     Flag("helm-chart-max-size", "HELM_CHART_MAX_SIZE", 10485760, "int", "Bytes of a chart.", False, _HELM),
     Flag(
@@ -86,6 +96,7 @@ class Settings:
     retention: Retention
     artifact_max_bytes: int
     git_cache: Path
+    ssh: algorithms.Algorithms
     concurrent: int
     flags: Mapping[str, Any]  # every flag by name
     unheeded: tuple[str, ...]  # set, and changing nothing: named once in the log
@@ -99,6 +110,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """
     flags = parse(FLAGS, argv, environ, prog=PROG, about=ABOUT)
     cache = flags["git-cache-path"]
+    ssh = algorithms.Algorithms(tuple(flags["ssh-kex-algos"]), tuple(flags["ssh-hostkey-algos"]))
     return Settings(
         storage_path=Path(flags["storage-path"]).absolute(),
         storage_addr=flags["storage-addr"],
@@ -109,9 +121,10 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         ),
         artifact_max_bytes=flags["artifact-max-size"],
         git_cache=Path(cache) if cache else Path(tempfile.gettempdir()) / "headrace-git",
+        ssh=ssh,
         concurrent=flags["concurrent"],
         flags=flags,
-        unheeded=tuple(unheeded(FLAGS, argv, environ)),
+        unheeded=(*unheeded(FLAGS, argv, environ), *ssh.unspoken()),
     )
 
 

@@ -147,7 +147,10 @@ class GitRepositorySpec(Struct, frozen=True, kw_only=True):
     ] = ""
     proxy_secret_ref: Annotated[
         LocalRef | None,
-        about("Secret that names a proxy for HTTP: address, and where needed username and password."),
+        about(
+            "Secret that names a proxy: address, beginning with http://, https:// or socks5://, and where "
+            "needed username and password. SSH goes through http:// and socks5://."
+        ),
     ] = None
     verify: Annotated[
         Verification | None,
@@ -166,7 +169,10 @@ class GitRepositorySpec(Struct, frozen=True, kw_only=True):
     ] = ()
     recurse_submodules: Annotated[
         bool,
-        about("Fetch submodules too, with the same credentials. By default their folders stay empty."),
+        about(
+            "Fetch submodules too. Credentials go to the server of url only. By default the folders of "
+            "submodules stay empty."
+        ),
     ] = False
     sparse_checkout: Annotated[
         tuple[str, ...],

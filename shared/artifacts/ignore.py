@@ -26,6 +26,20 @@ CI = (
 EXTRA = ("**/.goreleaser.yml", "**/.sops.yaml", "**/.flux.yaml")
 FILE_NAME = ".sourceignore"
 
+# Each path of a source is compared with each pattern, and whoever can push chooses both.
+FILES_BYTES_MAX = 1 << 20  # of all files of one source together
+PATTERNS_MAX = 10_000
+_PATTERN_BYTES_MAX = 4096  # PATH_MAX: a longer one has nothing to match
+
+
+class IgnoreError(Exception):
+    """The patterns are more than anybody needs; names the file."""
+
+
+def too_large(path: str) -> IgnoreError:
+    limit = f"{FILES_BYTES_MAX >> 20} MiB"
+    return IgnoreError(f"'{path}': all {FILE_NAME} files together exceed {limit}; write fewer patterns")
+
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
@@ -65,15 +79,27 @@ def rules(files: Mapping[str, bytes], spec_ignore: str | None) -> Rules:
         caller's to
             leave out.
         spec_ignore: `spec.ignore`; its patterns come last and so win.
+
+    Raises:
+        IgnoreError: beyond the limits.
     """
     own: list[Pattern] = []
     for folder in sorted(files, key=lambda name: name.split("/") if name else []):
         text = files[folder].decode("utf-8", "surrogateescape")
-        own += _read(text, tuple(folder.split("/")) if folder else ())
-    own += _read(spec_ignore or "", ())
+        _take(own, text, f"{folder}/{FILE_NAME}".lstrip("/"), tuple(folder.split("/")) if folder else ())
+    _take(own, spec_ignore or "", "spec.ignore", ())
     # A single pattern of the user's, anywhere, drops all defaults but those of version control.
     defaults = VCS if own else (*VCS, *EXTENSIONS, *CI, *EXTRA)
     return Rules((*(_parse(line, ()) for line in defaults), *own))
+
+
+def _take(own: list[Pattern], text: str, where: str, domain: tuple[str, ...]) -> None:
+    for pattern in _read(text, domain):
+        own.append(pattern)
+        if len(own) > PATTERNS_MAX:
+            raise IgnoreError(f"'{where}': more than {PATTERNS_MAX} patterns; write fewer")
+        if sum(map(len, pattern.segments)) > _PATTERN_BYTES_MAX:
+            raise IgnoreError(f"'{where}': a pattern is longer than {_PATTERN_BYTES_MAX} characters")
 
 
 def _read(text: str, domain: tuple[str, ...]) -> Iterable[Pattern]:

@@ -6,7 +6,7 @@ at all: it is written under a temporary name, synced, and renamed; a kill at any
 and a temporary file that `sweep` or garbage collection removes.
 
 What may be deleted follows from one rule: status names what consumers may ask for. The artifact that status
-names is never removed here, and the last few before it stay for those who read an old status.
+names is never removed here, and the one or few before it stay for those who read an old status.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from shared.artifacts.digest import Digester, DigestError, digest_file
 
@@ -44,7 +44,12 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How long and how many artifacts stay beside the one that status names."""
+    """What a collection leaves. The artifact that status names stays in any case.
+
+    Attributes:
+        ttl_s: age beyond which an old artifact goes.
+        records: artifacts that may stay, the current one among them (Flux counts it too).
+    """
 
     ttl_s: float = 60.0
     records: int = 2
@@ -108,6 +113,26 @@ class Store:
             self._verified[path] = identity
         return intact
 
+    @contextmanager
+    def open(self, path: str, digest: str) -> Iterator[BinaryIO]:
+        """The bytes of an artifact, once they were found to match `digest`.
+
+        The file may lose its name, or the name get another file, while it is read.
+
+        Raises:
+            StoreError: it is not here, or damaged.
+        """
+        target = self._at(path)
+        with _explained(target), target.open("rb") as file:
+            try:
+                intact = digest_file(file, digest.partition(":")[0]).matches(digest)
+            except DigestError as error:
+                raise StoreError(f"{target}: {error}") from error
+            if not intact:
+                raise StoreError(f"{target}: it does not have the digest {digest}; it is published again")
+            file.seek(0)
+            yield file
+
     def exists(self, path: str) -> bool:
         try:
             return self._at(path).is_file()
@@ -144,12 +169,14 @@ class Store:
         """
         target = self._at(folder)
         now = time.time() if now_s is None else now_s
+        kept = self._at(keep) if keep else None
         with _explained(target):
-            aged = sorted(_candidates(target, self._at(keep) if keep else None))
+            aged = sorted(_candidates(target, kept))
             old = [path for changed, path in aged if now - changed > retention.ttl_s]
             young = [path for changed, path in aged if now - changed <= retention.ttl_s]
             finished = [path for path in young if not path.name.endswith(_TEMPORARY)]
-            surplus = finished[: max(0, len(finished) - retention.records)]
+            room = retention.records - (1 if kept is not None and kept.is_file() else 0)
+            surplus = finished[: max(0, len(finished) - max(0, room))]
             for path in (*old, *surplus):
                 path.unlink(missing_ok=True)
                 _lock_of(path).unlink(missing_ok=True)

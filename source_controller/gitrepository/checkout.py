@@ -16,23 +16,33 @@ MEMORY_LIMIT_BYTES = 768 << 20
 # The child's environment is otherwise empty: where the authorities of TLS lie is the operator's to say.
 _INHERITED = ("SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "PATH")
 
+# What the contract calls StorageOperationFailed, and what it gives no condition; all else is FetchFailed.
+_IN_STORAGE = ("ArchiveOperationFailed", "IllegalPath", "CopyFailure")
+_ONLY_READY = ("SourceIgnoreError",)
 _OURS = ("Internal", "BadRequest")  # reasons of the protocol, not of the contract: a mistake of ours
 
 Answer = TypeVar("Answer")
 
 
 class CheckoutFailed(Exception):
-    """The child answered with an error, or none came; reason and message are the contract's."""
+    """Nothing could be fetched or published; reason and message are the contract's.
 
-    def __init__(self, reason: str, message: str) -> None:
+    Attributes:
+        stalled: only a change of the object helps.
+    """
+
+    def __init__(self, reason: str, message: str, *, stalled: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.stalled = stalled or reason == "URLInvalid"
 
     @property
-    def in_storage(self) -> bool:
-        """Whether our store failed, and not the way to upstream."""
-        return self.reason == "ArchiveOperationFailed"
+    def condition(self) -> str | None:
+        """The type of the condition that tells of it; None if only Ready does."""
+        if self.reason in _ONLY_READY:
+            return None
+        return "StorageOperationFailed" if self.reason in _IN_STORAGE else "FetchFailed"
 
 
 class Checkout:

@@ -1,16 +1,57 @@
 """What to do about one GitRepository. Pure. The first check that holds wins: the order is the policy.
 
 `refusal` comes before anything is looked at: it names what this release does not do, so that no field is
-ignored in silence. `decide` then weighs what upstream has against what was published.
+ignored in silence. `decide` then weighs what upstream and included repositories have against what was
+published.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 from shared.api.artifact import Artifact
-from shared.api.gitrepository import GitRepositorySpec
+from shared.api.gitrepository import GitRepositorySpec, GitRepositoryStatus, Include
 
 Stored = Literal["intact", "damaged", "lost"]
+INCLUDES_DIFFER = "included artifacts differ from last observed includes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What of the spec shapes an artifact, beside its revision (behaviour-source.md 2, "content options")."""
+
+    ignore: str = ""  # an empty text counts as no pattern (behaviour-source.md 1.7)
+    recurse_submodules: bool = False
+    sparse_checkout: tuple[str, ...] = ()
+    include: tuple[Include, ...] = ()
+
+    @classmethod
+    def wanted(cls, spec: GitRepositorySpec) -> "Options":
+        return cls(
+            ignore=spec.ignore or "",
+            recurse_submodules=spec.recurse_submodules,
+            sparse_checkout=spec.sparse_checkout,
+            include=spec.include,
+        )
+
+    @classmethod
+    def observed(cls, status: GitRepositoryStatus) -> "Options":
+        """Those that the last artifact was made with."""
+        return cls(
+            ignore=status.observed_ignore or "",
+            recurse_submodules=status.observed_recurse_submodules,
+            sparse_checkout=status.observed_sparse_checkout,
+            include=status.observed_include,
+        )
+
+    def changed_from(self, other: "Options") -> str | None:
+        """The first field of the spec that differs."""
+        pairs = {
+            "spec.ignore": (self.ignore, other.ignore),
+            "spec.recurseSubmodules": (self.recurse_submodules, other.recurse_submodules),
+            "spec.sparseCheckout": (self.sparse_checkout, other.sparse_checkout),
+            "spec.include": (self.include, other.include),
+        }
+        return next((field for field, (mine, theirs) in pairs.items() if mine != theirs), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +59,10 @@ class Observed:
     remote: str  # revision that spec.ref names now, "main@sha1:<40 hex>"
     artifact: Artifact | None  # what status says was published last; None before the first time
     stored: Stored  # whether the store still holds it, and its bytes match its digest
-    ignore: str | None  # spec.ignore
-    observed_ignore: str | None  # the value that the last artifact was made with
+    wanted: Options
+    made_with: Options
+    included: tuple[Artifact, ...] = ()  # what the repositories in spec.include have now, in its order
+    made_from: tuple[Artifact, ...] = ()  # the included artifacts that are in the last one
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +71,42 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Outdated:
+    """Why the artifact that consumers have is not the newest: reason and message of ArtifactOutdated."""
+
+    reason: Literal["NewRevision", "IncludeChange"]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
     because: str  # for people; logged when it is done, and shown while it takes long
-    outdated: bool = False  # upstream is ahead of the artifact
-    gone: bool = False  # the store has lost the artifact that status names
+    outdated: Outdated | None = None
+    gone: bool = False  # the store has lost the artifact, so that status may not name it any longer
 
 
 def decide(seen: Observed) -> Keep | Fetch:
+    ahead = Outdated("NewRevision", f"new upstream revision '{seen.remote}'")
     if seen.artifact is None:
-        return Fetch("building artifact")
+        return Fetch(f"building artifact: {ahead.message}")
     if seen.artifact.revision != seen.remote:
-        gone = seen.stored != "intact"
-        return Fetch(f"building artifact: new upstream revision '{seen.remote}'", outdated=True, gone=gone)
+        return Fetch(f"building artifact: {ahead.message}", ahead, gone=seen.stored != "intact")
     if seen.stored == "lost":
         return Fetch("building artifact: disappeared from storage", gone=True)
     if seen.stored == "damaged":
         return Fetch("building artifact: damaged in storage", gone=True)
-    # An empty text counts as no pattern (behaviour-source.md 1.7).
-    if (seen.ignore or "") != (seen.observed_ignore or ""):
-        return Fetch("building artifact: spec.ignore changed")
+    if _content(seen.included) != _content(seen.made_from):
+        # Flux marks it only if something was included before.
+        differ = Outdated("IncludeChange", INCLUDES_DIFFER) if seen.made_from else None
+        return Fetch(f"building artifact: {INCLUDES_DIFFER}", differ)
+    changed = seen.wanted.changed_from(seen.made_with)
+    if changed is not None:
+        return Fetch(f"building artifact: {changed} changed")
     return Keep(seen.artifact)
+
+
+def _content(artifacts: tuple[Artifact, ...]) -> list[tuple[str, str]]:
+    return [(artifact.revision, artifact.digest) for artifact in artifacts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +119,10 @@ class Refusal:
 
 def refusal(spec: GitRepositorySpec) -> Refusal | None:
     """What in `spec` this release cannot do yet; None if it can do all of it."""
-    if spec.url.startswith("ssh://"):
-        return Refusal(
-            "URLInvalid", "spec.url: ssh:// is not supported yet; use https:// and a token in spec.secretRef"
-        )
     unbuilt = {
         "spec.provider": spec.provider != "generic" and spec.provider,
         "spec.serviceAccountName": spec.service_account_name,
-        "spec.proxySecretRef": spec.proxy_secret_ref,
         "spec.verify": spec.verify,
-        "spec.include": spec.include,
-        "spec.recurseSubmodules": spec.recurse_submodules,
-        "spec.sparseCheckout": spec.sparse_checkout,
     }
     named = [field for field, value in unbuilt.items() if value]
     if not named:

@@ -10,9 +10,9 @@ from lab.controllers import SourceController
 from lab.controlplane import ControlPlane
 from lab.gitserver import Answer, GitServer
 from lab.usage import is_alive
+from tests.harness.desk import Desk, content
 from tests.harness.invariants import check_invariants
 from tests.harness.wait import eventually
-from tests.integration.test_gitrepository import Desk, content
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def desk(
         flags=["--watch-all-namespaces=false", "--min-retry-delay=200ms"],
         environment={"RUNTIME_NAMESPACE": namespace},
     )
-    made = Desk(cluster, git_server, namespace, controller)
+    made = Desk.begin(cluster, git_server, namespace, controller)
     run_controller(controller)
     yield made
     check_invariants(cluster.client, store=controller.storage, namespace=namespace)

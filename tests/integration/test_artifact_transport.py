@@ -70,20 +70,89 @@ async def test_an_artifact_is_served_as_it_is(here: Published) -> None:
         body = await response.read()
         assert response.status == 200
         assert "Content-Encoding" not in response.headers, "clients would unpack what they verify"
-        etag = response.headers["ETag"]
+        assert response.headers["Accept-Ranges"] == "bytes"
     assert len(body) == stored.size_bytes
-    asked: dict[str, tuple[dict[str, str], int, bytes]] = {
-        "a range": ({"Range": "bytes=2-5"}, 206, body[2:6]),
-        "what we have": ({"If-None-Match": etag}, 304, b""),
-        "a range beyond the end": ({"Range": f"bytes={len(body)}-"}, 416, b""),
-    }
-    for headers, status, answer in asked.values():
-        async with here.session.get(
-            f"{here.base}/{PATH}", headers=headers, auto_decompress=False
-        ) as response:
-            assert (response.status, await response.read()) == (status, answer)
     async with here.session.head(f"{here.base}/{PATH}") as response:
         assert (response.status, response.content_length) == (200, len(body))
+        assert await response.read() == b""
+    async with here.session.head(here.base + "/") as response:
+        assert response.status == 200
+
+
+# Headers of a request, the status of the answer, and which bytes are in it. {etag} and {date} are those of
+# the file, {end} is its length.
+ASKED: dict[str, tuple[dict[str, str], int, slice | None]] = {
+    "a range": ({"Range": "bytes=2-5"}, 206, slice(2, 6)),
+    "from somewhere on": ({"Range": "bytes=7-"}, 206, slice(7, None)),
+    "the last bytes": ({"Range": "bytes=-3"}, 206, slice(-3, None)),
+    "more than there is": ({"Range": "bytes=7-999999"}, 206, slice(7, None)),
+    "a range beyond the end": ({"Range": "bytes={end}-"}, 416, None),
+    "not a range": ({"Range": "bytes=x-y"}, 416, None),
+    "fifteen hundred ranges": ({"Range": "bytes=" + ",".join(["0-0"] * 1_500)}, 416, None),
+    "what we have, by its tag": ({"If-None-Match": "{etag}"}, 304, None),
+    "one of several that we have": ({"If-None-Match": '"x", {etag}'}, 304, None),
+    "another than we have": ({"If-None-Match": '"x"'}, 200, slice(None)),
+    "what we have, by its time": ({"If-Modified-Since": "{date}"}, 304, None),
+    "older than we have": (
+        {"If-Modified-Since": "Sat, 01 Jan 2000 00:00:00 GMT"},
+        200,
+        slice(None),
+    ),
+    "the tag goes before the time": (
+        {"If-None-Match": '"x"', "If-Modified-Since": "{date}"},
+        200,
+        slice(None),
+    ),
+    "the rest of what we began": ({"Range": "bytes=9-", "If-Range": "{date}"}, 206, slice(9, None)),
+    "the rest of something older": (
+        {"Range": "bytes=9-", "If-Range": "Sat, 01 Jan 2000 00:00:00 GMT"},
+        200,
+        slice(None),
+    ),
+    "only if it is still the same": ({"If-Match": '"x"'}, 412, None),
+    "gzip, which is what it is": ({"Accept-Encoding": "gzip, br"}, 200, slice(None)),
+}
+
+
+@pytest.mark.parametrize(("headers", "status", "part"), ASKED.values(), ids=ASKED)
+async def test_how_one_may_ask(
+    headers: dict[str, str], status: int, part: slice | None, here: Published
+) -> None:
+    """RFC 9110, 13 and 14: what a client with half an artifact, or all of it, saves."""
+    here.publish()
+    body = (here.root / PATH).read_bytes()
+    async with here.session.head(f"{here.base}/{PATH}") as response:
+        known = {
+            "{etag}": response.headers["ETag"],
+            "{date}": response.headers["Last-Modified"],
+            "{end}": str(len(body)),
+        }
+    for name, value in known.items():
+        headers = {key: text.replace(name, value) for key, text in headers.items()}
+    async with here.session.get(f"{here.base}/{PATH}", headers=headers, auto_decompress=False) as response:
+        assert response.status == status
+        answer = await response.read()
+        assert "Content-Encoding" not in response.headers
+        assert answer == (body[part] if part is not None else b"")
+
+
+async def test_another_artifact_of_that_name_has_another_tag(here: Published) -> None:
+    """spec.ignore or spec.include changed: the same commit, other bytes."""
+    tags = set()
+    for content in (b"one", b"two"):
+        here.publish(content=content)
+        async with here.session.head(f"{here.base}/{PATH}") as response:
+            tags.add(response.headers["ETag"])
+    assert len(tags) == 2
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
+async def test_nothing_can_be_changed(method: str, here: Published) -> None:
+    here.publish()
+    for path in (PATH, "gitrepository/ns/app/new.tar.gz"):
+        async with here.session.request(method, f"{here.base}/{path}", data=b"x") as response:
+            assert response.status == 405
+    assert not (here.root / "gitrepository/ns/app/new.tar.gz").exists()
 
 
 NOT_SERVED = {
@@ -92,6 +161,14 @@ NOT_SERVED = {
     "a draft": "gitrepository/ns/app/.aaaa.tar.gz.x.tmp",
     "a folder": "gitrepository/ns/app",
     "a folder with a slash": "gitrepository/ns/app/",
+    "the folder of a kind": "gitrepository/",
+    "an index that nobody made": "gitrepository/ns/app/index.html",
+    "two slashes": "/" + PATH,
+    "two slashes within": PATH.replace("/ns/", "//ns/"),
+    "a dot": "./" + PATH,
+    "backslashes": PATH.replace("/", "%5c"),
+    "below a file": PATH + "/x",
+    "a slash behind": PATH + "/",
     "a parent": "../outside",
     "an encoded parent": "%2e%2e/outside",
     "an encoded slash": "..%2foutside",

@@ -1,119 +1,19 @@
 """The source controller with a real API server and a real Git server: what users see of it."""
 
 import secrets
-import tarfile
-import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab.controllers import SourceController
 from lab.controlplane import ControlPlane
 from lab.gitserver import Answer, Basic, GitServer
-from lab.worktree import Worktree
 from tests.harness.canaries import Canaries
+from tests.harness.desk import Desk, condition, content
 from tests.harness.invariants import check_invariants
 from tests.harness.wait import eventually
-
-Object = dict[str, Any]
-
-
-class Desk:
-    """A namespace with one GitRepository in it, seen through the API server."""
-
-    def __init__(
-        self, cluster: ControlPlane, git: GitServer, namespace: str, controller: SourceController
-    ) -> None:
-        self.client = cluster.client
-        self.git = git
-        self.namespace = namespace
-        self.controller = controller
-        self.repository = f"{namespace}/app"
-        self.worktree: Worktree = git.create(self.repository)
-        cluster.create_namespace(namespace)
-
-    @property
-    def _path(self) -> str:
-        return f"/apis/source.toolkit.fluxcd.io/v1/namespaces/{self.namespace}/gitrepositories/app"
-
-    def apply(self, **spec: object) -> None:
-        body = {
-            "apiVersion": "source.toolkit.fluxcd.io/v1",
-            "kind": "GitRepository",
-            "metadata": {"name": "app", "namespace": self.namespace},
-            "spec": {
-                "url": self.git.url(self.repository),
-                "interval": "1h",
-                "timeout": "10s",
-                "ref": {"branch": "main"},
-                **spec,
-            },
-        }
-        self.client.apply(self._path, body)
-
-    def read(self) -> Object:
-        return self.client.get(self._path)
-
-    def find(self) -> Object | None:
-        return self.client.find(self._path)
-
-    def ask(self) -> str:
-        """Ask for a run; returns the value that lastHandledReconcileAt will have."""
-        value = secrets.token_hex(4)
-        self.client.merge(
-            self._path, {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": value}}}
-        )
-        return value
-
-    def ask_and_wait(self) -> Object:
-        value = self.ask()
-
-        def handled() -> Object | None:
-            found = self.read()
-            return found if found.get("status", {}).get("lastHandledReconcileAt") == value else None
-
-        found = eventually(handled, 20, "the run that was asked for ended")
-        assert found is not None
-        return found
-
-    def wait(self, reason: str) -> Object:
-        """Until Ready has this reason, for the present generation's spec."""
-
-        def there() -> Object | None:
-            found = self.read()
-            ready = condition(found, "Ready")
-            same = ready.get("observedGeneration") == found["metadata"]["generation"]
-            return found if same and ready.get("reason") == reason else None
-
-        found = eventually(there, 30, f"Ready {reason} of {self.namespace}/app: {self.read().get('status')}")
-        assert found is not None
-        return found
-
-    def events(self, reason: str) -> list[str]:
-        listed = self.client.get(f"/api/v1/namespaces/{self.namespace}/events")["items"]
-        return [event["message"] for event in listed if event["reason"] == reason]
-
-    def delete(self) -> None:
-        self.client.request("DELETE", self._path)
-
-
-def condition(found: Object, kind: str) -> Object:
-    for each in found.get("status", {}).get("conditions", []):
-        if each["type"] == kind:
-            return dict(each)
-    return {}
-
-
-def content(found: Object) -> set[str]:
-    """Names of the files in the artifact that status names."""
-    url = found["status"]["artifact"]["url"]
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=5) as answer, tarfile.open(fileobj=BytesIO(answer.read())) as tar:
-        return {member.name for member in tar if member.isfile()}
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +28,7 @@ def source(cluster: ControlPlane, canaries: Canaries) -> Iterator[SourceControll
 
 @pytest.fixture
 def desk(cluster: ControlPlane, git_server: GitServer, namespace: str, source: SourceController) -> Desk:
-    return Desk(cluster, git_server, namespace, source)
+    return Desk.begin(cluster, git_server, namespace, source)
 
 
 def test_a_repository_becomes_an_artifact(desk: Desk) -> None:
@@ -173,7 +73,32 @@ def test_a_push_is_published_and_old_artifacts_are_collected(desk: Desk) -> None
         assert found["status"]["artifact"]["revision"] == f"main@sha1:{commit}"
     desk.ask_and_wait()
     folder = desk.controller.storage / "gitrepository" / desk.namespace / "app"
-    assert len(list(folder.glob("*.tar.gz"))) == 3  # the current one, and two for those who are slow
+    assert len(list(folder.glob("*.tar.gz"))) == 2  # the current one, and one for those who are slow
+
+
+def test_a_fetch_that_takes_long_shows_what_it_is_at(desk: Desk) -> None:
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.apply()
+    before = desk.wait("Succeeded")
+    commit = desk.worktree.publish({"app.yaml": "a: 2\n"})
+    desk.git.answer(desk.repository, Answer(delay_s=0.7))
+    desk.ask()
+
+    def outdated() -> bool:
+        found = desk.read()
+        told = f"new upstream revision 'main@sha1:{commit}'"
+        states = [condition(found, kind) for kind in ("ArtifactOutdated", "Reconciling", "Ready")]
+        seen = [(each.get("status"), each.get("reason"), each.get("message")) for each in states]
+        return seen == [
+            ("True", "NewRevision", told),
+            ("True", "Progressing", f"building artifact: {told}"),
+            ("Unknown", "Progressing", f"building artifact: {told}"),
+        ] and bool(found["status"]["artifact"] == before["status"]["artifact"])
+
+    eventually(outdated, 20, "the conditions of a fetch under way")
+    desk.git.answer(desk.repository, None)
+    after = desk.wait("Succeeded")
+    assert {each["type"] for each in after["status"]["conditions"]} == {"Ready", "ArtifactInStorage"}
 
 
 def test_a_missing_branch_keeps_the_artifact_and_says_so(desk: Desk) -> None:
@@ -231,10 +156,10 @@ def test_a_private_repository_needs_its_secret(desk: Desk, canaries: Canaries) -
 
 
 def test_a_field_that_is_not_built_stalls(desk: Desk) -> None:
-    desk.apply(recurseSubmodules=True)
+    desk.apply(provider="azure")
     found = desk.wait("UnsupportedField")
     assert condition(found, "Stalled")["status"] == "True"
-    assert "spec.recurseSubmodules" in condition(found, "Ready")["message"]
+    assert "spec.provider" in condition(found, "Ready")["message"]
     assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
 
 
@@ -281,7 +206,7 @@ def test_deleting_removes_everything(desk: Desk) -> None:
     assert folder.exists()
     desk.delete()
     eventually(lambda: not folder.exists(), 10, "the artifacts are gone")
-    eventually(lambda: desk.client.find(desk._path) is None, 10, "the object is gone")
+    eventually(lambda: desk.client.find(desk.path) is None, 10, "the object is gone")
 
 
 def test_a_hung_server_is_given_up_at_the_timeout(desk: Desk) -> None:

@@ -34,5 +34,14 @@ def test_the_defaults_are_those_of_flux() -> None:
 
 
 def test_flags_of_flux_that_change_nothing_are_accepted_and_named() -> None:
-    settings = read(["--helm-cache-max-size=10", "--ssh-kex-algos=a,b", "--kube-api-qps=5"], {})
-    assert set(settings.unheeded) == {"helm-cache-max-size", "ssh-kex-algos", "kube-api-qps"}
+    settings = read(["--helm-cache-max-size=10", "--helm-cache-ttl=1h", "--kube-api-qps=5"], {})
+    assert set(settings.unheeded) == {"helm-cache-max-size", "helm-cache-ttl", "kube-api-qps"}
+
+
+def test_algorithms_that_are_not_spoken_are_named() -> None:
+    """The others are the only ones that are used."""
+    flags = ["--ssh-kex-algos=curve25519-sha256,diffie-hellman-group14-sha1", "--ssh-hostkey-algos=ssh-rsa"]
+    settings = read(flags, {})
+    assert settings.unheeded == ("diffie-hellman-group14-sha1", "ssh-rsa")
+    assert settings.ssh.usable_key_exchanges() == ("curve25519-sha256@libssh.org",)
+    assert settings.ssh.usable_host_keys(()) == ()

@@ -9,11 +9,15 @@ from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.objects import Blob, Commit, ShaFile, Tree
 from dulwich.pack import write_pack_objects
 
+from shared.artifacts import archive
 from shared.artifacts.archive import ArchiveError
+from shared.artifacts.ignore import rules
 from shared.git.auth import Credentials
 from shared.git.objects import Objects
 from shared.git.refs import RefSpec
-from source_controller.memory import Memory
+from shared.git.tree import Entry
+from source_controller.content import Part
+from source_controller.memory import Memory, Revision
 from source_controller.worker import Publication, Published, Resolved, Where, publish
 
 Files = Mapping[str, bytes]  # path -> content; a path that ends in "*" is executable
@@ -221,3 +225,18 @@ def test_of_two_that_do_not_fit_the_last_one_stays(tmp_path: Path) -> None:
         repository.publish(FILES, memory)
     assert memory.of(str(one.folder / "cache")) is None
     assert memory.of(str(two.folder / "cache")) is not None
+
+
+def test_a_path_that_comes_from_elsewhere_now_is_read_anew() -> None:
+    """A submodule moved, or an include took its place: the same object id says nothing of another's bytes."""
+    entry = Entry("lib/a.yaml", folder=False, executable=False, object_id="a" * 40)
+    member = archive.Member(entry.path, folder=False, read=b"old".__bytes__)
+    first = Revision(
+        [Part("submodule lib", (entry,), lambda _: b"old")], rules({}, None), None, limit_bytes=1 << 20
+    )
+    first.encode(member)
+    newer = archive.Member(entry.path, folder=False, read=b"new".__bytes__)
+    for origin, content in (("submodule lib", b"old"), ("submodule lib moved", b"new")):
+        parts = [Part(origin, (entry,), lambda _: b"new")]
+        revision = Revision(parts, rules({}, None), first, limit_bytes=1 << 20)
+        assert revision.encode(newer).body.rstrip(b"\0") == content

@@ -3,10 +3,13 @@
 import pytest
 
 from shared.artifacts.archive import ArchiveError
+from shared.artifacts.ignore import IgnoreError
 from shared.artifacts.store import StoreError
 from shared.git import errors
 from shared.git.auth import Credentials
 from shared.git.refs import RefSpec, empty
+from source_controller.included import IncludeFailed
+from source_controller.sparse import SparseMissing
 from source_controller.worker import CHECKOUT, Where, told
 
 BRANCH, TAG, NAME = RefSpec(branch="x"), RefSpec(tag="x"), RefSpec(name="refs/x")
@@ -39,11 +42,48 @@ CASES = {
         "AuthenticationFailed",
         "failed to configure authentication options: m",
     ),
+    "a locked key": (
+        errors.PassphraseMissing("SSH identity key is encrypted but no 'password'"),
+        BRANCH,
+        "AuthenticationFailed",
+        "SSH identity key is encrypted but no 'password'",
+    ),
+    "a bad proxy": (
+        errors.ProxyInvalid("m"),
+        BRANCH,
+        "AuthenticationFailed",
+        "failed to configure proxy options: m",
+    ),
+    "a host that nobody vouches for": (
+        errors.HostKeyUnknown("m"),
+        BRANCH,
+        "GitOperationFailed",
+        f"{CLONE}m",
+    ),
+    "another host key": (errors.HostKeyMismatch("m"), BRANCH, "GitOperationFailed", f"{CLONE}m"),
+    "a folder that is not in the repository": (
+        SparseMissing("failed to sparse checkout directories : sparse checkout dir 'x' does not exist"),
+        BRANCH,
+        "GitOperationFailed",
+        "failed to sparse checkout directories : sparse checkout dir 'x' does not exist",
+    ),
+    "an include that leaves the artifact": (
+        IncludeFailed("IllegalPath", "path calculation for include 'x' failed: m"),
+        BRANCH,
+        "IllegalPath",
+        "path calculation for include 'x' failed: m",
+    ),
     "a full store": (
         StoreError("m"),
         BRANCH,
         "ArchiveOperationFailed",
         "unable to archive artifact to storage: m",
+    ),
+    "too many patterns": (
+        IgnoreError("m"),
+        BRANCH,
+        "SourceIgnoreError",
+        "failed to load source ignore patterns from repository: m",
     ),
     "an archive beyond the limit": (
         ArchiveError("m"),

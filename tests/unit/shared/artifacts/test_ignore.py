@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.artifacts.ignore import CI, EXTENSIONS, EXTRA, VCS, Pattern, Rules, rules
+from shared.artifacts.ignore import CI, EXTENSIONS, EXTRA, VCS, IgnoreError, Pattern, Rules, rules
 
 DATA = Path(__file__).parents[3] / "data"
 CASES = [json.loads(line) for line in (DATA / "sourceignore" / "cases.jsonl").read_text().splitlines()]
@@ -99,3 +99,16 @@ def excluded(case: dict[str, Any]) -> bool:
 def test_a_hostile_pattern_does_not_hang() -> None:
     made = rules({}, "*a" * 30 + "b")
     assert not made.excludes("a" * 200, folder=False)
+
+
+TOO_MUCH = {
+    "more patterns than anybody needs": ({"app": b"a\n" * 10_001}, None, "'app/.sourceignore': more than"),
+    "a pattern longer than any path": ({"": b"*" * 5000}, None, "'.sourceignore': a pattern is longer"),
+    "the same in the spec": ({}, "x" * 5000, "'spec.ignore': a pattern is longer"),
+}
+
+
+@pytest.mark.parametrize(("files", "spec", "says"), TOO_MUCH.values(), ids=TOO_MUCH)
+def test_patterns_are_bounded(files: dict[str, bytes], spec: str | None, says: str) -> None:
+    with pytest.raises(IgnoreError, match=says):
+        rules(files, spec)

@@ -98,12 +98,14 @@ def test_a_status_that_others_wrote_leads_nowhere(path: str, store: Store) -> No
 NOW = 1_000_000.0
 # Ages in seconds of files a, b, c, …; the current artifact is "a". Which stay?
 AGES = {
-    "all young": ({"a": 0, "b": 10, "c": 20}, {"a", "b", "c"}),
-    "one is too old": ({"a": 0, "b": 10, "c": 70}, {"a", "b"}),
-    "too many": ({"a": 0, "b": 10, "c": 20, "d": 30, "e": 40}, {"a", "b", "c"}),
+    "all young": ({"a": 0, "b": 10}, {"a", "b"}),
+    "one is too old": ({"a": 0, "b": 70}, {"a"}),
+    "too many": ({"a": 0, "b": 10, "c": 20, "d": 30, "e": 40}, {"a", "b"}),
     "the current one may be as old as it likes": ({"a": 9000, "b": 10}, {"a", "b"}),
-    "a draft that is being written": ({"a": 0, "b": 1, "c": 2, ".d.x.tmp": 3}, {"a", "b", "c", ".d.x.tmp"}),
+    "a younger one that no status names yet": ({"a": 9, "b": 1, "c": 5}, {"a", "b"}),
+    "a draft that is being written": ({"a": 0, "b": 1, ".d.x.tmp": 3}, {"a", "b", ".d.x.tmp"}),
     "a draft that nobody writes any more": ({"a": 0, ".d.x.tmp": 100}, {"a"}),
+    "the current one is gone": ({"b": 10, "c": 20, "d": 30}, {"b", "c"}),
 }
 
 
@@ -118,6 +120,30 @@ def test_what_is_collected(ages: dict[str, int], stay: set[str], store: Store, t
     removed = store.collect(FOLDER, keep=f"{FOLDER}/a", retention=Retention(ttl_s=60, records=2), now_s=NOW)
     assert {path.name for path in folder.iterdir()} == stay | {f"{name}.lock" for name in stay}
     assert set(removed) == set(ages) - stay
+
+
+@pytest.mark.parametrize("records", [0, 1, -1])
+def test_no_retention_removes_the_current_one(records: int, store: Store, tmp_path: Path) -> None:
+    publish(store)
+    publish(store, f"{FOLDER}/older.tar.gz")
+    removed = store.collect(FOLDER, keep=PATH, retention=Retention(ttl_s=0, records=records), now_s=NOW * 1e4)
+    assert removed == ["older.tar.gz"]
+    assert store.exists(PATH)
+
+
+def test_an_artifact_is_opened_only_if_its_bytes_are_right(store: Store, tmp_path: Path) -> None:
+    digest = publish(store)
+    with store.open(PATH, digest) as file:
+        store.remove(PATH)
+        assert file.read() == b"content", "who reads it reads on"
+    publish(store)
+    (tmp_path / "data" / PATH).write_bytes(b"cOntent")
+    with pytest.raises(StoreError, match="does not have the digest"), store.open(PATH, digest):
+        pass
+    with pytest.raises(StoreError, match="No such file"), store.open(f"{FOLDER}/other", digest):
+        pass
+    with pytest.raises(StoreError, match="unknown digest algorithm"), store.open(PATH, "md5:x"):
+        pass
 
 
 def test_links_are_not_followed_when_collecting(store: Store, tmp_path: Path) -> None:

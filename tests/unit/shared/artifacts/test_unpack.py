@@ -4,90 +4,14 @@ import gzip
 import hashlib
 import io
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from shared.artifacts import unpack as unpack_module
-from shared.artifacts.unpack import ArchiveTooLarge, BrokenArchive, UnsafeArchive, unpack
-
-LIMIT = 1 << 20
-
-
-def entry(
-    name: str, kind: bytes = tarfile.REGTYPE, content: bytes = b"", **fields: object
-) -> tuple[tarfile.TarInfo, bytes]:
-    member = tarfile.TarInfo(name)
-    member.type = kind
-    member.size = len(content)
-    for field, value in fields.items():
-        setattr(member, field, value)
-    return member, content
-
-
-def packed(*entries: tuple[tarfile.TarInfo, bytes], form: int = tarfile.USTAR_FORMAT) -> bytes:
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w", format=form) as tar:
-        for member, content in entries:
-            tar.addfile(member, io.BytesIO(content))
-    return gzip.compress(raw.getvalue())
-
-
-def spoiled(raw: bytes, change: Callable[[bytearray], None], *, repair: bool = True) -> bytes:
-    """The archive with its first header changed, and the checksum repaired."""
-    tar = bytearray(gzip.decompress(raw))
-    change(tar)
-    if repair:
-        tar[148:156] = b" " * 8
-        tar[148:156] = b"%06o\0 " % sum(tar[:512])
-    return gzip.compress(bytes(tar))
-
-
-def put(offset: int, data: bytes) -> Callable[[bytearray], None]:
-    def change(tar: bytearray) -> None:
-        tar[offset : offset + len(data)] = data
-
-    return change
-
-
-LINK = entry("l", tarfile.SYMTYPE, linkname="..")
-GOOD = packed(entry("a", content=b"x"))
-PAX = tarfile.PAX_FORMAT
-HOSTILE = {
-    "a parent": packed(entry("../x", content=b"x")),
-    "an absolute path": packed(entry("/abs", content=b"x")),
-    "a parent in the middle": packed(entry("a/../../x", content=b"x")),
-    "a parent behind a dot": packed(entry("./..", tarfile.DIRTYPE)),
-    "a symbolic link": packed(LINK),
-    "a link and then through it": packed(LINK, entry("l/x", content=b"x")),
-    "a hard link": packed(entry("h", tarfile.LNKTYPE, linkname="/etc/passwd")),
-    "a device": packed(entry("d", tarfile.CHRTYPE, devmajor=1, devminor=5)),
-    "a block device": packed(entry("d", tarfile.BLKTYPE)),
-    "a named pipe": packed(entry("p", tarfile.FIFOTYPE)),
-    "a GNU long name": packed(entry("x" * 300, content=b"x"), form=tarfile.GNU_FORMAT),
-    "a GNU sparse file": spoiled(GOOD, put(156, b"S")),
-    "a pax path that leaves": packed(entry("a", content=b"x", pax_headers={"path": "../x"}), form=PAX),
-    "a pax size": packed(entry("a", content=b"x", pax_headers={"size": "-1"}), form=PAX),
-    "a pax link": packed(entry("a", content=b"x", pax_headers={"linkpath": "/etc/passwd"}), form=PAX),
-    "a pax sparse map": packed(entry("a", content=b"x", pax_headers={"GNU.sparse.name": "b"}), form=PAX),
-    "the same file twice": packed(entry("a", content=b"x"), entry("a", content=b"y")),
-    "the same file twice, spelled otherwise": packed(entry("a", content=b"x"), entry("./a", content=b"y")),
-    "the same folder twice": packed(entry("a", tarfile.DIRTYPE), entry("a/", tarfile.DIRTYPE)),
-    "a file and then a folder": packed(entry("a", content=b"x"), entry("a", tarfile.DIRTYPE)),
-    "a folder and then a file": packed(entry("a", tarfile.DIRTYPE), entry("a", content=b"x")),
-    "below a file": packed(entry("a", content=b"x"), entry("a/b", content=b"y")),
-    "an empty name": packed(entry("", content=b"x")),
-    "a file called dot": packed(entry(".", content=b"x")),
-    "a control character": packed(entry("a\nb", content=b"x")),
-    "a name that is not UTF-8": spoiled(GOOD, put(0, b"\xff\xfe")),
-    "a name of 300 bytes": packed(entry("ü" * 150, content=b"x"), form=PAX),
-    "a path of 5,000 bytes": packed(entry("/".join(["d"] * 2500), content=b"x"), form=PAX),
-    "a negative size": spoiled(GOOD, put(124, b"\xff" * 12)),
-    "a size that is no number": spoiled(GOOD, put(124, b"00000000-1\0\0")),
-    "a folder with content": spoiled(packed(entry("a", content=b"x" * 600)), put(156, b"5")),
-    "a global pax header": spoiled(GOOD, put(156, b"g")),
-}
+from shared.artifacts.archive import Member, write
+from shared.artifacts.unpack import ArchiveTooLarge, BrokenArchive, UnsafeArchive, read, unpack
+from tests.harness.archives import BROKEN, GOOD, HOSTILE, LIMIT, PAX, bomb, entry, packed, put, spoiled
 
 
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
@@ -98,29 +22,14 @@ def test_hostile_archives_are_refused(raw: bytes, tmp_path: Path) -> None:
         unpack(io.BytesIO(raw), into, limit_bytes=LIMIT)
     outside = [path for path in tmp_path.rglob("*") if not path.is_relative_to(into) and path != into.parent]
     assert not outside
-    assert not [path for path in into.rglob("*") if path.is_symlink()]
-
-
-BROKEN = {
-    "not gzip": b"PK\x03\x04" + bytes(600),
-    "nothing": b"",
-    "cut in the middle": GOOD[: len(GOOD) // 2],
-    "gzip of nothing": gzip.compress(b""),
-    "gzip of noise": gzip.compress(b"\x01" * 1024),
-    "gzip in gzip": gzip.compress(GOOD + bytes(1024)),
-    "a wrong checksum": spoiled(GOOD, put(0, b"b"), repair=False),
-    "content that is missing": gzip.compress(gzip.decompress(GOOD)[:512]),
-}
+    assert not list(into.iterdir()), "nothing of it is written"
 
 
 @pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
 def test_broken_archives_are_called_so(raw: bytes, tmp_path: Path) -> None:
     with pytest.raises(BrokenArchive):
         unpack(io.BytesIO(raw), tmp_path, limit_bytes=LIMIT)
-
-
-def bomb(size: int) -> bytes:
-    return packed(entry("zeros", content=bytes(size)))
+    assert not list(tmp_path.iterdir()), "nothing of it is written"
 
 
 TOO_LARGE = {
@@ -134,6 +43,7 @@ TOO_LARGE = {
 def test_more_than_the_limit_is_refused(raw: bytes, tmp_path: Path) -> None:
     with pytest.raises(ArchiveTooLarge, match="unpacked size exceeds 1 MiB"):
         unpack(io.BytesIO(raw), tmp_path, limit_bytes=LIMIT)
+    assert not list(tmp_path.iterdir()), "nothing of it is written"
 
 
 def test_a_bomb_within_the_limit_is_found_by_its_ratio(tmp_path: Path) -> None:
@@ -147,6 +57,13 @@ def test_members_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     headers = [gzip.decompress(packed(entry(f"{n}", tarfile.DIRTYPE)))[:512] for n in range(60)]
     with pytest.raises(ArchiveTooLarge, match="more than 50 files and folders"):
         unpack(io.BytesIO(gzip.compress(b"".join(headers))), tmp_path, limit_bytes=LIMIT)
+
+
+def test_paths_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpack_module, "_NAMES_BYTES_MAX", 1000)
+    members = [entry("/".join([f"{n}"] * 50), tarfile.DIRTYPE) for n in range(10, 20)]
+    with pytest.raises(ArchiveTooLarge, match="paths of its files exceed"):
+        unpack(io.BytesIO(packed(*members)), tmp_path, limit_bytes=LIMIT)
 
 
 def test_what_is_unpacked_is_described(tmp_path: Path) -> None:
@@ -170,3 +87,36 @@ def test_what_is_unpacked_is_described(tmp_path: Path) -> None:
 def test_pax_paths_and_times_are_understood(tmp_path: Path) -> None:
     raw = packed(entry("ü" * 60, content=b"x", mtime=1.5), form=PAX)
     assert set(unpack(io.BytesIO(raw), tmp_path, limit_bytes=LIMIT).tree.files) == {"ü" * 60}
+
+
+def test_members_can_be_read_without_a_folder() -> None:
+    """What is not asked for is skipped, however large; modes are those of the header."""
+    raw = io.BytesIO()
+    write(
+        [
+            Member("bin", folder=True),
+            Member("bin/run", folder=False, executable=True, read=b"#!/bin/sh".__bytes__),
+            Member("large", folder=False, read=bytes(600_000).__bytes__),
+            Member("z", folder=False, read=b"last".__bytes__),
+        ],
+        raw,
+        limit_bytes=LIMIT,
+    )
+    raw.seek(0)
+    seen = [
+        (member.path, member.folder, member.executable, b"".join(pieces) if member.size < 100 else None)
+        for member, pieces in read(raw, limit_bytes=LIMIT)
+    ]
+    assert seen == [
+        (".", True, False, b""),
+        ("bin", True, False, b""),
+        ("bin/run", False, True, b"#!/bin/sh"),
+        ("large", False, False, None),
+        ("z", False, False, b"last"),
+    ]
+
+
+@pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
+def test_broken_archives_cannot_be_read_either(raw: bytes) -> None:
+    with pytest.raises(BrokenArchive):
+        list(read(io.BytesIO(raw), limit_bytes=LIMIT))
