@@ -10,6 +10,7 @@ from lab.controlplane import ControlPlane
 from lab.gitserver import GitServer
 from tests.harness.audit import Audit
 from tests.harness.canaries import Canaries
+from tests.harness.manifests import config_map, to_yaml
 from tests.harness.story import Story
 
 SOURCE_USER = "the-source-controller"
@@ -65,3 +66,20 @@ def story(
 @pytest.fixture
 def audit(cluster: ControlPlane) -> Audit:
     return Audit(cluster)
+
+
+@pytest.fixture
+def neighbours(story: Story) -> Iterator[Story]:
+    """A story with a healthy Kustomization `healthy` beside the test's own; it still takes commits at the
+    end."""
+    healthy = f"{story.repository_name}-healthy"
+    repository = story.git.create(healthy)
+    repository.publish({"healthy/a.yaml": to_yaml(config_map("healthy", story.namespace, n="1"))})
+    story.source("healthy", url=story.git.url(healthy))
+    story.kustomization("healthy", sourceRef={"kind": "GitRepository", "name": "healthy"})
+    story.ready("healthy")
+    yield story
+    commit = repository.publish({"healthy/a.yaml": to_yaml(config_map("healthy", story.namespace, n="2"))})
+    story.request("GitRepository", "healthy")
+    story.ready("healthy", commit)
+    assert story.data("healthy") == {"n": "2"}

@@ -1,0 +1,148 @@
+"""What a hostile Git server sends in place of a commit (A20): it is refused in time, and costs little."""
+
+import itertools
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lab.usage import living
+from tests.attacks.hostile_git import HostileGit, Repository, banded, pkt
+from tests.attacks.scene import Stage
+from tests.harness.packs import BLOB, COMMIT, REF_DELTA, TREE, chain, delta, object_id, pack, packed_object
+from tests.harness.story import Story, conditions
+
+_WORKER = b"source_controller.worker"
+PATIENCE, HASTE = "60s", "3s"  # spec.timeout; the latter where it is what ends the attack
+GROWTH_BYTES = 128 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    story: Story
+    git: HostileGit
+    controller: int
+
+    def peak_bytes(self) -> int:
+        """Of the Git workers so far."""
+        workers = [pid for pid in living(self.controller) if _WORKER in _read(pid, "cmdline")]
+        statuses = [_read(pid, "status").decode() for pid in workers]
+        return max((int(status.partition("VmHWM:")[2].split()[0]) * 1024 for status in statuses), default=0)
+
+
+def _read(pid: int, what: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{what}").read_bytes()
+    except OSError:  # it ended meanwhile
+        return b"VmHWM: 0"
+
+
+@pytest.fixture(scope="module")
+def server(stage: Stage) -> Iterator[Server]:
+    story = Story.begin(stage.cluster, stage.git, "packs", stage.controllers.source.storage)
+    with HostileGit() as git:
+        yield Server(story, git, stage.controllers.source.pid)
+    story.end()
+
+
+def commit_of(tree: bytes, message: bytes = b"first") -> bytes:
+    who = b"A <a@example.test> 1700000000 +0000"
+    return b"tree %s\nauthor %s\ncommitter %s\n\n%s\n" % (tree.hex().encode(), who, who, message)
+
+
+def tree_of(*entries: tuple[bytes, bytes, bytes]) -> bytes:
+    return b"".join(b"%s %s\0" % (mode, name) + child for mode, name, child in entries)
+
+
+CONTENT = b"content"
+ROOT = tree_of((b"100644", b"a", object_id(BLOB, CONTENT)))
+FIRST, HEAD = commit_of(object_id(TREE, ROOT)), commit_of(object_id(TREE, ROOT), b"second")
+FILES = (packed_object(TREE, ROOT), packed_object(BLOB, CONTENT))
+HONEST = (packed_object(COMMIT, HEAD), *FILES)
+
+
+def honest() -> Repository:
+    return Repository(
+        object_id(COMMIT, FIRST).hex(), list(banded(pack(packed_object(COMMIT, FIRST), *FILES)))
+    )
+
+
+def sending(sent: Iterable[bytes]) -> Callable[[], Repository]:
+    """In answer to a fetch of the next commit."""
+    return lambda: Repository(object_id(COMMIT, HEAD).hex(), sent)
+
+
+def beside(*objects: bytes) -> Callable[[], Repository]:
+    """The next commit, and more in its pack than it needs."""
+    return sending(list(banded(pack(*HONEST, *objects))))
+
+
+def tree_bomb() -> Repository:
+    """Ten levels of ten entries: 10^10 paths in two kilobytes."""
+    level, objects = ROOT, [*FILES]
+    for _ in range(10):
+        child = object_id(TREE, level)
+        level = tree_of(*((b"40000", b"%d" % number, child) for number in range(10)))
+        objects.append(packed_object(TREE, level))
+    head = commit_of(object_id(TREE, level))
+    return Repository(
+        object_id(COMMIT, head).hex(), list(banded(pack(packed_object(COMMIT, head), *objects)))
+    )
+
+
+def flood() -> Iterable[bytes]:
+    return itertools.repeat(pkt(b"\x02" + b"still counting\r" * 1000))
+
+
+def drip() -> Iterator[bytes]:
+    for byte in b"".join(banded(pack(*HONEST))):
+        yield bytes([byte])
+        time.sleep(1)
+
+
+HOSTILE: dict[str, tuple[Callable[[], Repository], str]] = {
+    "a file of 10 GiB in a few bytes": (beside(packed_object(BLOB, b"x", size=10 << 30)), "has 10240 MiB"),
+    "200 MiB of nothing": (
+        beside(packed_object(BLOB, bytes(200 << 20))),
+        "has 200 MiB, the limit is 128 MiB",
+    ),
+    "a delta that makes 10 GiB": (
+        beside(packed_object(REF_DELTA, delta(7, 10 << 30), base=object_id(BLOB, CONTENT))),
+        "has 10240 MiB",
+    ),
+    "ten thousand deltas in a chain": (sending(list(banded(chain(10_000)))), "more than 4095 deltas"),
+    "more in an object than it says": (
+        beside(packed_object(BLOB, bytes(9000), size=10)),
+        "longer than it says",
+    ),
+    "four billion objects": (sending(list(banded(pack(count=0xFFFFFFFF)))), "the limit is 2000000"),
+    "a tree that never ends": (tree_bomb, "more than 100000 files and folders"),
+    "a wrong trailer": (sending(list(banded(pack(*HONEST)[:-1] + b"x"))), "cannot be used"),
+    "half a pack": (sending(list(banded(pack(*HONEST)[:90]))), "cannot be used"),
+    "a delta of nothing": (beside(packed_object(REF_DELTA, delta(9, 9), base=bytes(20))), "cannot be used"),
+    "no pack at all": (sending([b"0000"]), "failed to checkout"),
+    "news without an end": (sending(flood()), "not done within spec.timeout"),
+    "a byte a second": (sending(drip()), "not done within spec.timeout"),
+}
+
+
+@pytest.mark.parametrize(("made", "says"), HOSTILE.values(), ids=HOSTILE)
+def test_a20_what_a_server_sends_is_bounded(
+    server: Server, made: Callable[[], Repository], says: str
+) -> None:
+    story = server.story
+    name = f"source-{secrets.token_hex(4)}"
+    server.git.repositories[name] = honest()
+    story.source(name, url=server.git.url(name), timeout=HASTE if "spec.timeout" in says else PATIENCE)
+    story.ready(name, honest().commit, kind="GitRepository")
+    before = server.peak_bytes()
+    hostile = f"{name}-2"
+    server.git.repositories[hostile] = made()
+    story.respec(name, kind="GitRepository", url=server.git.url(hostile), ref={"name": "refs/heads/main"})
+    item = story.failed(name, "GitOperationFailed", says, kind="GitRepository")
+    assert item["status"]["artifact"]["revision"].endswith(honest().commit), "the old artifact stays"
+    assert "Stalled" not in conditions(item)
+    assert server.peak_bytes() - before < GROWTH_BYTES
