@@ -1,7 +1,8 @@
 """When a live object is not as we left it, and how that is told."""
 
 import json
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from kustomize_controller.kustomization.drift import explain, judge
 from kustomize_controller.kustomization.names import FIELD_MANAGER
 from kustomize_controller.kustomization.remember import Applied
 from kustomize_controller.kustomization.take_over import patch_for
-from shared.kube.ownership import ObjectMeta, ownership
+from shared.kube.ownership import ObjectMeta, Ownership, ownership
 
 CONTAINER: dict[str, Any] = {'k:{"name":"app"}': {".": {}, "f:name": {}, "f:image": {}}}
 OURS: dict[str, Any] = {
@@ -36,6 +37,7 @@ LEFT = live(MINE)
 _OWNERSHIP = ownership(LEFT, FIELD_MANAGER)
 assert _OWNERSHIP is not None
 APPLIED = Applied("v1", "sha256:1", "u1", _OWNERSHIP, 5)
+REPLICAS_PATH = ("f:spec", "f:replicas")
 LATER = "2026-01-01T00:00:09Z"
 
 CASES: dict[str, tuple[ObjectMeta, bool]] = {
@@ -63,6 +65,30 @@ CASES: dict[str, tuple[ObjectMeta, bool]] = {
 @pytest.mark.parametrize(("meta", "drifted"), CASES.values(), ids=CASES)
 def test_judge(meta: ObjectMeta, drifted: bool) -> None:
     assert judge(meta, APPLIED) is drifted
+
+
+IGNORED = replace(
+    APPLIED,
+    ownership=cast(Ownership, ownership(LEFT, FIELD_MANAGER, [REPLICAS_PATH])),
+    ignored=(REPLICAS_PATH,),
+)
+IGNORING: dict[str, tuple[ObjectMeta, bool]] = {
+    "nothing changed": (LEFT, False),
+    "the ignored field was taken": (
+        live(field(FIELD_MANAGER, WITHOUT_REPLICAS, "Apply"), field("autoscaler", REPLICAS)), False,
+    ),
+    "kubectl wrote the ignored field": (live(MINE, field("kubectl-edit", REPLICAS)), False),
+    "kubectl wrote another field": (live(MINE, field("kubectl-edit", ENV)), True),
+    "another field was taken": (
+        live(field(FIELD_MANAGER, REPLICAS, "Apply"), field("x", WITHOUT_REPLICAS)), True,
+    ),
+    "it was made again": (live(MINE, uid="u2"), True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("meta", "drifted"), IGNORING.values(), ids=IGNORING)
+def test_judge_ignores(meta: ObjectMeta, drifted: bool) -> None:
+    assert judge(meta, IGNORED) is drifted
 
 
 EXPLAINED: dict[str, tuple[ObjectMeta | None, str]] = {
