@@ -1,20 +1,28 @@
 """Start the kustomize controller: settings → reconciler → runtime."""
 
 import os
+import secrets
 import sys
 from functools import partial
 
 import aiohttp
 
 from kustomize_controller import settings as settings_module
+from kustomize_controller.kustomization.arrivals import Arrivals
 from kustomize_controller.kustomization.build import Builder, Limits
 from kustomize_controller.kustomization.checkpoint import Checkpoints
+from kustomize_controller.kustomization.configs import Configs
 from kustomize_controller.kustomization.contact import Contact
 from kustomize_controller.kustomization.drift import Follower
+from kustomize_controller.kustomization.health.expressions import Expressions
+from kustomize_controller.kustomization.health.look import Looker
+from kustomize_controller.kustomization.health.waits import Waits
 from kustomize_controller.kustomization.prepare import Preparer
 from kustomize_controller.kustomization.reconcile import KustomizationReconciler
 from kustomize_controller.kustomization.remember import Memory
 from kustomize_controller.kustomization.restore import cluster_identity, restore
+from kustomize_controller.kustomization.substitute import Substituter
+from kustomize_controller.kustomization.variables import Reader
 from kustomize_controller.kustomization.wake import Waker
 from kustomize_controller.kustomization.world import World
 from kustomize_controller.settings import Settings
@@ -45,11 +53,25 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
     builder = Builder(
         settings.engine, limits=Limits(objects=settings.max_objects, time_s=settings.build_timeout_s)
     )
-    preparer = Preparer(artifacts, builder, artifact_host=settings.artifact_host)
+    waker = Waker()
+    configs = Configs(
+        setting.client, settings.config_selector, settings.config_namespace, waker.config_changed
+    )
+    key = secrets.token_bytes(32)
+    substituter = Substituter(
+        builder=builder,
+        reader=Reader(client=setting.client, key=key, watched=configs.version),
+        strict=settings.strict_substitutions,
+        key=key,
+    )
+    preparer = Preparer(artifacts, builder, substituter, artifact_host=settings.artifact_host)
     memory = Memory()
-    waker = Waker(preparer)
     sources = Sources(GIT_REPOSITORY, waker.source_changed)
-    follower = Follower(setting.client, setting.discovery, memory, wake=waker.drifted)
+    expressions = Expressions(settings.engine)
+    looker = Looker(client=setting.client, discovery=setting.discovery, expressions=expressions)
+    waits = Waits(looker, wake=waker.health_known)
+    follower = Follower(setting.client, setting.discovery, memory, wake=waker.drifted, onlooker=waits)
+    arrivals = Arrivals(setting.client, setting.discovery, wake=waker.arrived)
     checkpoints = Checkpoints(settings.state_path)
     reconciler = KustomizationReconciler(
         World(
@@ -60,7 +82,10 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
             preparer=preparer,
             memory=memory,
             follower=follower,
+            arrivals=arrivals,
             contact=Contact(setting.client),
+            expressions=expressions,
+            waits=waits,
             checkpoints=checkpoints,
             lookup=waker.lookup,
             of_source=waker.of_source,
@@ -70,13 +95,14 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
         )
     )
     controller = setting.controller(reconciler)
-    waker.connect(controller, {GIT_REPOSITORY.kind: sources})
+    waker.connect(controller, preparer, {GIT_REPOSITORY.kind: sources})
 
     async def recall() -> None:
         """Before the first run: what the last process knew."""
         checkpoints.begin(await cluster_identity(setting.client))
         objects = [raw for key in controller.cache.keys() if (raw := controller.cache.get(key)) is not None]  # noqa: SIM118
         await restore(checkpoints, objects, memory, follower, reconciler)
+        configs.start()
         if not setting.flags["watch-label-selector"]:  # else the files of other shards may lie there
             checkpoints.keep_only(raw["metadata"]["uid"] for raw in objects)
 
@@ -84,7 +110,16 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
         controllers=[controller],
         lead=recall,
         sinks=[(GIT_REPOSITORY, sources)],
-        close=(follower.close, builder.close, unpacker.close, artifacts.close, session.close),
+        close=(
+            configs.close,
+            arrivals.close,
+            follower.close,
+            waits.close,
+            builder.close,
+            unpacker.close,
+            artifacts.close,
+            session.close,
+        ),
     )
 
 

@@ -108,9 +108,18 @@ FLAGS: Final[tuple[Flag, ...]] = (
     Flag(
         "watch-configs-label-selector", "WATCH_CONFIGS_LABEL_SELECTOR",
         "reconcile.fluxcd.io/watch=Enabled", "string",
-        "ConfigMaps and Secrets whose change starts a run.", False, _WORK,
+        "ConfigMaps and Secrets whose change starts a run.", group=_WORK,
     ),
-    feature_gates(_GATES, heeded=()),
+    feature_gates(
+        _GATES,
+        heeded=(
+            "StrictPostBuildSubstitutions",
+            "DisableConfigWatchers",
+            "DisableFailFastBehavior",
+            "AdditiveCELDependencyCheck",
+            "CancelHealthCheckOnNewRevision",  # ours always does
+        ),
+    ),
 )  # fmt: skip
 
 
@@ -131,6 +140,11 @@ class Settings:
     requeue_dependency_s: float
     default_service_account: str
     no_cross_namespace_refs: bool
+    strict_substitutions: bool
+    fail_fast: bool  # a failed object ends a wait for health
+    additive_ready_expr: bool  # the usual checks of a dependency are made beside an expression
+    config_selector: str | None  # of ConfigMaps and Secrets whose change starts a run; None: of none
+    config_namespace: str  # the only one in which they are watched; "": in all
     artifact_host: str  # replaces the host in artifact URLs when set (SOURCE_CONTROLLER_LOCALHOST)
     flags: Mapping[str, Any]
     unheeded: tuple[str, ...]
@@ -161,6 +175,13 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         requeue_dependency_s=flags["requeue-dependency"],
         default_service_account=flags["default-service-account"],
         no_cross_namespace_refs=flags["no-cross-namespace-refs"],
+        fail_fast=not flags["feature-gates"]["DisableFailFastBehavior"],
+        additive_ready_expr=flags["feature-gates"]["AdditiveCELDependencyCheck"],
+        strict_substitutions=flags["feature-gates"]["StrictPostBuildSubstitutions"],
+        config_selector=None
+        if flags["feature-gates"]["DisableConfigWatchers"]
+        else flags["watch-configs-label-selector"],
+        config_namespace="" if flags["watch-all-namespaces"] else environ.get("RUNTIME_NAMESPACE", ""),
         artifact_host=environ.get("SOURCE_CONTROLLER_LOCALHOST", ""),
         flags=flags,
         unheeded=tuple(unheeded(FLAGS, argv, environ)),

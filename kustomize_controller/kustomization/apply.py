@@ -9,28 +9,25 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-import msgspec
-
 from kustomize_controller.kustomization.build import BuiltObject
 from kustomize_controller.kustomization.contact import Contact
 from kustomize_controller.kustomization.decide import Desired, Plan
 from kustomize_controller.kustomization.drift import Follower, explain, is_hands_off
+from kustomize_controller.kustomization.established import await_ready, waited_for
+from kustomize_controller.kustomization.ignored import field_paths
 from kustomize_controller.kustomization.names import FIELD_MANAGER, SSA
 from kustomize_controller.kustomization.remember import Applied, Drift, Memory
+from kustomize_controller.kustomization.send import Sender
 from kustomize_controller.kustomization.stages import Stage, stage_of
 from kustomize_controller.kustomization.take_over import take_over
 from shared.api.instant import instant
 from shared.api.meta import Key
 from shared.api.objects import ObjectId
-from shared.kube import apply as kube_apply
 from shared.kube import errors
 from shared.kube.client import Client, Identity
 from shared.kube.discovery import Discovery, Resource, UnsafeName
 from shared.kube.ownership import ObjectMeta, ownership
 from shared.runtime.outcome import Superseded
-
-CRD_WAIT_S = 60.0
-CRD_POLL_S = (0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +44,14 @@ class Change:
 
 @dataclass(slots=True)
 class Result:
-    """What an apply did. `failures` are whole sentences, one per object that was refused; `unwatched` are
-    objects of strangers that were passed by, and whose end no watch will tell."""
+    """What an apply did. `failures` are whole sentences, one per object that was refused; `missing` are kinds
+    (group, version, kind) that are not served; `unwatched` are objects of strangers that were passed by, and
+    whose end no watch will tell."""
 
     changes: list[Change] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     refused: set[ObjectId] = field(default_factory=set)
+    missing: set[tuple[str, str, str]] = field(default_factory=set)
     unwatched: set[ObjectId] = field(default_factory=set)
 
 
@@ -79,6 +78,7 @@ class Applier:
     custom_kinds: Collection[str]  # as in stages.py
     concurrent: int
     is_current: Callable[[], bool]
+    sender: Sender
     impossible: dict[ObjectId, errors.KubeError] = field(default_factory=dict)
 
     async def find_impossible(self, new: Iterable[Desired]) -> frozenset[ObjectId]:
@@ -97,7 +97,7 @@ class Applier:
             try:
                 resource = await self._resource(one)
                 if one.id in self.memory.holding(self.owner).refused:
-                    await self._send(one, resource, dry_run=True)
+                    await self.sender.dry_run(self.bodies[one.id], resource)
             except errors.KubeError as error:
                 if isinstance(error, errors.ABSENT):
                     raise
@@ -122,14 +122,19 @@ class Applier:
             await self._each(members, lambda one: self._apply(one, result))
             if result.failures:
                 break
-            if stage is Stage.DEFINITIONS:
-                await self._await_definitions(members, result)
-                if result.failures:
-                    break
+            await self._await_ready(stage, members, result)
+            if result.failures:
+                break
         # Objects of a stage are applied at once; people read the change log in the order of apply.
         place = {one.id.subject: at for at, one in enumerate(one for stage in plan.stages for one in stage)}
         result.changes.sort(key=lambda change: place[change.subject])
         return result
+
+    async def _await_ready(self, stage: Stage, members: tuple[Desired, ...], result: Result) -> None:
+        needed = waited_for(stage, members)
+        if needed:
+            why = await await_ready(needed, self.client, self.discovery, self.identity, self.is_current)
+            result.failures += [why] if why else []
 
     async def _each(self, members: tuple[Desired, ...], do: Callable[[Desired], Awaitable[None]]) -> None:
         slots = asyncio.Semaphore(self.concurrent)
@@ -156,8 +161,7 @@ class Applier:
             if self._may_be_left_alone(one):
                 return
             try:
-                resource = await self._resource(one)
-                await self._send(one, resource, dry_run=True)
+                await self.sender.dry_run(self.bodies[one.id], await self._resource(one))
             except errors.KubeError as error:
                 self._refuse(one, error, "dry-run failed", result)
 
@@ -183,7 +187,7 @@ class Applier:
                     self._pass_by(one, result)
                     return
             taken = before is not None and await self._take_over(one, resource, before)
-            after = await self._send_knowingly(one, resource)
+            after = await self._send(one, resource)
         except errors.KubeError as error:
             self._refuse(one, error, "apply failed", result)
             return
@@ -214,25 +218,17 @@ class Applier:
             )
         return resource
 
-    async def _send_knowingly(self, one: Desired, resource: Resource) -> ObjectMeta:
+    async def _send(self, one: Desired, resource: Resource) -> ObjectMeta:
         """Apply; where the outcome is not known, what is remembered of the object is not true any more."""
-        try:
-            return await self._send(one, resource)
-        except (errors.Unreachable, errors.ServerError, asyncio.CancelledError):
-            self.memory.drop(self.owner, one.id)
-            raise
 
-    async def _send(self, one: Desired, resource: Resource, *, dry_run: bool = False) -> ObjectMeta:
-        return await kube_apply.apply(
-            self.client,
-            resource,
-            one.id.namespace,
-            one.id.name,
-            self.bodies[one.id].body,
-            manager=FIELD_MANAGER,
-            identity=self.identity,
-            dry_run=dry_run,
-        )
+        def forget() -> None:
+            self.memory.drop(self.owner, one.id)
+
+        try:
+            return await self.sender.apply(self.bodies[one.id], resource, leaving=forget)
+        except (errors.Unreachable, errors.ServerError, asyncio.CancelledError):
+            forget()
+            raise
 
     def _may_be_left_alone(self, one: Desired) -> bool:
         """Whether an object that we know may still say that it is not to be written."""
@@ -256,11 +252,13 @@ class Applier:
         return await take_over(self.client, resource, before, self.identity, instant())
 
     def _remember(self, one: Desired, after: ObjectMeta) -> None:
-        ours = ownership(after, FIELD_MANAGER)
+        content = self.bodies[one.id]
+        ignored = field_paths(content.body, content.ignored, after.managed_fields) if content.ignored else ()
+        ours = ownership(after, FIELD_MANAGER, ignored)
         if ours is None:  # an object without any field but its name
             return
         version = int(after.resource_version) if after.resource_version.isdigit() else 0
-        applied = Applied(one.version, one.digest, after.uid, ours, version)
+        applied = Applied(one.version, one.digest, after.uid, ours, version, ignored)
         self.memory.remember(self.owner, one.id, applied)
         self.follower.follow(one.id.group, one.id.kind, one.version)
 
@@ -269,56 +267,17 @@ class Applier:
             raise error  # not about this object
         if isinstance(error, errors.ApiError) and error.status == 404:
             self.discovery.forget(one.id.group)  # the version may not be served any more: the retry asks
+        if isinstance(error, errors.NoMatch):
+            result.missing.add((one.id.group, one.version, one.id.kind))
         reason = f" ({error.reason})" if isinstance(error, errors.ApiError) and error.reason else ""
         origin = self.bodies[one.id].origin
         where = f" [from {origin}]" if origin else ""
-        result.failures.append(f"{one.id.subject} {what}{reason}: {error}{where}")
+        told = self.bodies[one.id].without_secrets(str(error))
+        result.failures.append(f"{one.id.subject} {what}{reason}: {told}{where}")
         if what == "dry-run failed" or not isinstance(error, errors.InternalError):
             result.refused.add(one.id)  # else it may have been made all the same: it stays recorded
         self.memory.drop(self.owner, one.id)
         self.memory.holding(self.owner).refused.add(one.id)
-
-    # --- what is waited for ---
-
-    async def _await_definitions(self, members: tuple[Desired, ...], result: Result) -> None:
-        """Until the API server serves what new CustomResourceDefinitions define."""
-        definitions = [one for one in members if one.id.kind == "CustomResourceDefinition"]
-        for one in definitions:
-            self.discovery.forget(one.id.name.partition(".")[2])
-        deadline = asyncio.get_running_loop().time() + CRD_WAIT_S
-        missing = list(definitions)
-        attempt = 0
-        while missing:
-            missing = [one for one in missing if not await self._is_established(one)]
-            if not missing:
-                return
-            if asyncio.get_running_loop().time() > deadline:
-                names = ", ".join(f"{one.id.subject} status: 'InProgress'" for one in missing)
-                result.failures.append(f"timeout waiting for: [{names}]")
-                return
-            if not self.is_current():
-                raise Superseded
-            await asyncio.sleep(CRD_POLL_S[min(attempt, len(CRD_POLL_S) - 1)])
-            attempt += 1
-
-    async def _is_established(self, one: Desired) -> bool:
-        resource = await self._resource(one)
-        raw = await self.client.request("GET", resource.path("", one.id.name), identity=self.identity)
-        found = msgspec.json.decode(raw, type=_Definition)
-        return any(c.type == "Established" and c.status == "True" for c in found.status.conditions or ())
-
-
-class _Condition(msgspec.Struct):
-    type: str
-    status: str
-
-
-class _DefinitionStatus(msgspec.Struct):
-    conditions: list[_Condition] | None = None  # null at first
-
-
-class _Definition(msgspec.Struct):
-    status: _DefinitionStatus = msgspec.field(default_factory=_DefinitionStatus)
 
 
 def _action(
@@ -337,4 +296,5 @@ def _action(
         return "created"
     # A time in managedFields has whole seconds: two applies within one second leave the same entry.
     is_other = one.digest != known.digest and after.resource_version != str(known.seen_version)
-    return "configured" if is_other or ownership(after, FIELD_MANAGER) != known.ownership else None
+    is_other = is_other or ownership(after, FIELD_MANAGER, known.ignored) != known.ownership
+    return "configured" if is_other else None

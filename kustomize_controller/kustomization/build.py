@@ -16,7 +16,7 @@ import asyncio
 import base64
 import hashlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from shared.api.kustomization import CommonMetadata, KustomizationSpec
+    from shared.api.kustomization import KustomizationSpec
 
 __all__ = ["Build", "BuildError", "Builder", "BuiltObject", "Limits", "Order", "PathNotFound", "spec_digest"]
 
@@ -47,6 +47,7 @@ _SHAPING = (
     "ignoreMissingComponents",
     "buildMetadata",
     "commonMetadata",
+    "ignore",
 )
 
 
@@ -100,6 +101,7 @@ class _Object(msgspec.Struct):
     digest: str
     steering: dict[str, tuple[str, ...]]
     origin: str = ""
+    ignore: tuple[str, ...] = ()
     body: msgspec.Raw = msgspec.Raw(b"")
     text: str = ""
 
@@ -111,9 +113,10 @@ class _Object(msgspec.Struct):
             namespace=self.namespace,
             name=self.name,
             body=self.text.encode() if self.text else bytes(self.body),
-            digest=self.digest,
+            digest=_with_ignored(self.digest, self.ignore),
             steering=self.steering,
             origin=self.origin,
+            ignored=self.ignore,
         )
 
 
@@ -121,6 +124,7 @@ class _Answer(msgspec.Struct):
     objects: tuple[_Object, ...]
     digest: str
     inputs: _Inputs
+    left_out: tuple[str, ...] = msgspec.field(default=(), name="leftOut")
     warnings: tuple[str, ...] = ()
     openapi: bool = False
 
@@ -129,6 +133,7 @@ class _Answer(msgspec.Struct):
             objects=tuple(each.value() for each in self.objects),
             inputs=self.inputs.value(),
             digest=self.digest,
+            left_out=self.left_out,
             warnings=self.warnings,
         )
 
@@ -143,8 +148,16 @@ _answers = msgspec.json.Decoder(_Answer)
 
 def spec_digest(spec: KustomizationSpec, labels: Mapping[str, str]) -> str:
     """`sha256:<hex>` of what a Kustomization itself adds to its build; see `inputs.build_key`."""
-    content = msgspec.json.encode([spec.path, _shaping(spec), dict(labels)], order="deterministic")
+    said = [spec.path, _shaping(spec), dict(labels), spec.post_build]
+    content = msgspec.json.encode(said, order="deterministic")
     return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def _with_ignored(digest: str, ignored: Sequence[str]) -> str:
+    """Who stops to ignore a field wants it put back, so that is another content."""
+    if not ignored:
+        return digest
+    return "sha256:" + hashlib.sha256("\n".join([digest, *ignored]).encode()).hexdigest()
 
 
 def _shaping(spec: KustomizationSpec) -> dict[str, Any]:
@@ -220,27 +233,27 @@ class Builder:
             self._with_schema.add(source)
         return answer.value()
 
-    async def finish(
-        self,
-        namespace: str,
-        texts: Sequence[str],
-        *,
-        common_metadata: CommonMetadata | None,
-        labels: Mapping[str, str],
-    ) -> Build:
-        """Make final objects of YAML texts, one object each. The result has no inputs: the caller knows them.
+    async def finish(self, order: Order, texts: Sequence[str], origins: Sequence[str] = ()) -> Build:
+        """Make final objects of YAML texts, one object each, with what `order` sets on objects.
+
+        The result has no inputs: the caller knows them. `origins`, the files that the texts come from, say
+        where to look for the line of a field that is left out.
 
         Raises:
-            BuildError: a text is not one object, or two are the same.
+            BuildError: a text is not one object, or two are the same; `position` says which.
         """
+        shaping = _shaping(order.spec)
         args = {
             "texts": list(texts),
-            "commonMetadata": msgspec.to_builtins(common_metadata) if common_metadata is not None else {},
-            "labels": dict(labels),
+            "root": str(order.root),
+            "origins": list(origins),
+            "commonMetadata": shaping.get("commonMetadata") or {},
+            "ignore": shaping.get("ignore") or [],
+            "labels": dict(order.labels),
             "limits": self._limit_args(),
         }
-        answer = _answers.decode(await self._call("finish", args, (namespace, "")))
-        return Build(objects=answer.value().objects, inputs=None, digest=answer.digest)
+        answer = _answers.decode(await self._call("finish", args, (order.namespace, ""))).value()
+        return replace(answer, inputs=None)
 
     async def close(self) -> None:
         """End the engine's processes."""
@@ -287,7 +300,12 @@ def _build_error(error: ChildError) -> BuildError:
     if error.reason == "PathNotFound":
         return PathNotFound("ArtifactFailed", error.message, inputs=inputs)
     return BuildError(
-        error.reason, error.message, inputs=inputs, file=details.get("file", ""), line=details.get("line", 0)
+        error.reason,
+        error.message,
+        inputs=inputs,
+        file=details.get("file", ""),
+        line=details.get("line", 0),
+        position=details.get("position", 0),
     )
 
 

@@ -26,7 +26,7 @@ from kustomize_controller.kustomization.decide import Desired
 from kustomize_controller.kustomization.inputs import Inputs
 from kustomize_controller.kustomization.remember import Applied
 from shared.api.objects import ObjectId
-from shared.kube.ownership import Ownership
+from shared.kube.ownership import FieldPath, Ownership
 
 log = structlog.get_logger("runtime")
 
@@ -47,11 +47,14 @@ class SavedObject(msgspec.Struct, array_like=True, frozen=True, gc=False):
     ownership: str
     time: str
     seen_version: int
+    ignored: tuple[FieldPath, ...] = ()
 
     @classmethod
     def of(cls, id_: ObjectId, one: Applied) -> "SavedObject":
         ours = one.ownership
-        return cls(*id_, one.version, one.digest, one.uid, ours.digest, ours.time, one.seen_version)
+        return cls(
+            *id_, one.version, one.digest, one.uid, ours.digest, ours.time, one.seen_version, one.ignored
+        )
 
     @property
     def id(self) -> ObjectId:
@@ -60,7 +63,7 @@ class SavedObject(msgspec.Struct, array_like=True, frozen=True, gc=False):
     @property
     def applied(self) -> Applied:
         ours = Ownership(self.ownership, self.time)
-        return Applied(self.version, self.digest, self.uid, ours, self.seen_version)
+        return Applied(self.version, self.digest, self.uid, ours, self.seen_version, self.ignored)
 
 
 class SavedDesired(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -95,6 +98,8 @@ class SavedRecipe(msgspec.Struct, frozen=True):
     misses: tuple[str, ...]
     desired: tuple[SavedDesired, ...]
     digest: str
+    left_out: tuple[str, ...] = ()
+    variables: tuple[str, ...] | None = None  # versions of what was put in; see `variables.Known`
 
     @property
     def inputs(self) -> Inputs:

@@ -4,8 +4,9 @@ Source: behaviour-kustomize.md 3. Checked in the order of the list, the first fa
 dependencies is told at once on all its members, where Flux waits for ever.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
@@ -26,20 +27,33 @@ class NotReady:
     ring: tuple[Key, ...] = ()
 
 
-def first_not_ready(ks: Kustomization, lookup: Lookup, source_revision: str) -> NotReady | None:
+def first_not_ready(
+    ks: Kustomization,
+    lookup: Lookup,
+    source_revision: str,
+    expressed: Mapping[int, str] = MappingProxyType({}),
+    *,
+    additive: bool = False,
+) -> NotReady | None:
     """The dependency that `ks` waits for, or None.
 
     Args:
         source_revision: of the artifact that `ks` is about to apply; a dependency on the same source must
-        have applied it.
+            have applied it.
+        expressed: what `readyExpr` comes to, by the place in `spec.dependsOn`: why the dependency is not
+            ready, or "" where it is. That replaces the usual checks,
+        additive: or comes before them.
     """
     ring = find_ring(ks.key, lookup)
     if ring:
         names = " → ".join(f"{key.namespace}/{key.name}" for key in ring)
         told = f"spec.dependsOn goes round in a ring: {names}; remove one of these references"
         return NotReady(ring[1], told, tuple(ring[1:-1]))
-    for key in ks.dependencies:
-        why = _why_not_ready(lookup(key), key, ks, source_revision)
+    for index, key in enumerate(ks.dependencies):
+        dep = lookup(key)
+        why = expressed.get(index, "") if dep is not None else ""
+        if not why and (additive or dep is None or index not in expressed):
+            why = _why_not_ready(dep, key, ks, source_revision)
         if why:
             return NotReady(key, why)
     return None

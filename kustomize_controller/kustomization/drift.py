@@ -12,6 +12,7 @@ while a run of it is in flight. An object that is repaired again and again is re
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import structlog
 
@@ -45,9 +46,9 @@ def judge(meta: ObjectMeta, applied: Applied) -> bool:
         return False
     if meta.uid != applied.uid:
         return True
-    if ownership(meta, FIELD_MANAGER) != applied.ownership:
+    if ownership(meta, FIELD_MANAGER, applied.ignored) != applied.ownership:
         return True
-    return meta.steering(SSA) != "merge" and bool(foreign_entries(meta, FIELD_MANAGER))
+    return meta.steering(SSA) != "merge" and bool(foreign_entries(meta, FIELD_MANAGER, applied.ignored))
 
 
 def is_hands_off(meta: ObjectMeta) -> bool:
@@ -93,6 +94,16 @@ def _some(paths: list[str]) -> str:
     return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
 
 
+class Onlooker(Protocol):
+    """Who else wants to know what the watches show. Calls must not block."""
+
+    def seen(self, id_: ObjectId) -> None:
+        """There is a new state of an object, or it is gone."""
+
+    def listed(self, group: str, kind: str) -> None:
+        """A watch began anew: anything may have happened to objects of the kind."""
+
+
 class Follower:
     """Watches the kinds of our objects. `wake(owner)` is called when there is something to repair."""
 
@@ -103,11 +114,13 @@ class Follower:
         memory: Memory,
         *,
         wake: Callable[[Key], None],
+        onlooker: "Onlooker | None" = None,
     ) -> None:
         self._client = client
         self._discovery = discovery
         self._memory = memory
         self._wake = wake
+        self._onlooker = onlooker
         self._running: set[Key] = set()
         self._kinds: dict[tuple[str, str], KindSink] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -180,6 +193,8 @@ class Follower:
 
     def seen(self, id_: ObjectId, meta: ObjectMeta | None) -> None:
         """The watch shows a state of an object; None: it is gone, or has lost our label."""
+        if self._onlooker is not None:
+            self._onlooker.seen(id_)
         owner = self._memory.owner_of(id_)
         if owner is None:
             return
@@ -236,6 +251,8 @@ class Follower:
             newest: as `newest` said before the list was asked for. What was applied meanwhile may be newer
                 than the list without any past having changed, and the list says nothing of it.
         """
+        if self._onlooker is not None:
+            self._onlooker.listed(group, kind)
         remembered = list(self._memory.owned(group, kind))
         if version < newest:
             # The past has changed: the cluster was restored from a backup (reliability F24). What we

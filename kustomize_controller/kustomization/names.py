@@ -9,6 +9,10 @@ OWNER_NAMESPACE = PREFIX + "namespace"
 SSA = PREFIX + "ssa"
 RECONCILE = PREFIX + "reconcile"
 PRUNE = PREFIX + "prune"
+FORCE = PREFIX + "force"
+
+# Below `PREFIX`, as a build tells them.
+SUBSTITUTE = "substitute"
 
 # Ours: its value is the revision for which a held prune is released.
 ALLOW_PRUNE = "headrace.dev/allow-prune"

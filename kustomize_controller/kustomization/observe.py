@@ -7,7 +7,7 @@ here.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
-from kustomize_controller.kustomization import depend, report
+from kustomize_controller.kustomization import depend, express, report
 from kustomize_controller.kustomization.build import BuildError, BuiltObject, PathNotFound
 from kustomize_controller.kustomization.decide import Observed
 from kustomize_controller.kustomization.names import ALLOW_PRUNE
@@ -43,18 +43,23 @@ def source_artifact(world: World, obj: Kustomization) -> Artifact:
     return artifact
 
 
-def dependencies(world: World, obj: Kustomization, artifact: Artifact, waits: Dependents) -> None:
+async def dependencies(world: World, obj: Kustomization, artifact: Artifact, waits: Dependents) -> None:
     """See that every dependency is ready; if one is not, a change of any of them starts the next run.
 
     Raises:
         Waiting: on the first that is not ready, or for good if they wait for each other in a ring.
+        Stalled: an expression cannot be read.
     """
     if not obj.spec.depends_on:
         return
-    missing = depend.first_not_ready(obj, world.neighbour, artifact.revision)
+    expressed = await express.readiness(world, obj)
+    missing = depend.first_not_ready(
+        obj, world.neighbour, artifact.revision, expressed, additive=world.settings.additive_ready_expr
+    )
     if missing is None:
         return
     waits.wait(obj.key, on=obj.dependencies)
+    waits.wait(obj.key, on=(obj.dependencies[index] for index in expressed), for_anything=True)
     for key in missing.ring:
         member = world.neighbour(key)
         ready = member.status.condition("Ready") if member is not None else None
@@ -66,16 +71,19 @@ def dependencies(world: World, obj: Kustomization, artifact: Artifact, waits: De
 
 
 async def prepare(
-    world: World, obj: Kustomization, artifact: Artifact, building: Callable[[], None]
+    world: World, obj: Kustomization, artifact: Artifact, building: Callable[[], None], *, fresh: bool
 ) -> Prepared:
     """What the artifact builds to; `building` is called once the files are there and a build is needed.
+
+    Args:
+        fresh: read variables anew, whatever a watch shows of them.
 
     Raises:
         Waiting: the artifact is gone; its source will name another.
         Retryable: it cannot be fetched, unpacked or built.
     """
     with _mapped(world, obj, artifact):
-        return await world.preparer.prepare(obj, artifact, building)
+        return await world.preparer.prepare(obj, artifact, building, fresh=fresh)
 
 
 async def bodies(world: World, obj: Kustomization, artifact: Artifact) -> Mapping[ObjectId, BuiltObject]:

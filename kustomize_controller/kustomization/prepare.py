@@ -4,7 +4,7 @@ changed.
 What a build gave is kept as a *recipe* (which inputs it had, and the name and digest of every object), so
 that a new revision that changed none of the inputs needs no build, and a run that applies nothing needs no
 content. The contents themselves are kept as bytes within a limit, and built again when they are wanted and
-gone.
+gone. Of variables that were put in (`substitute`) a recipe knows versions and a keyed hash.
 """
 
 from collections import OrderedDict
@@ -18,12 +18,15 @@ from kustomize_controller.kustomization.checkpoint import SavedDesired, SavedRec
 from kustomize_controller.kustomization.decide import Desired
 from kustomize_controller.kustomization.inputs import Inputs, build_key, unchanged
 from kustomize_controller.kustomization.names import owner_labels
+from kustomize_controller.kustomization.substitute import Substituter
+from kustomize_controller.kustomization.variables import Known
 from shared.api.artifact import Artifact
 from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
 from shared.api.objects import ObjectId
 from shared.artifacts.cache import ArtifactCache
 from shared.artifacts.tree import Tree
+from shared.runtime.outcome import Superseded
 
 BODIES_BYTES = 64 << 20
 
@@ -34,16 +37,19 @@ class Prepared:
 
     Attributes:
         digest: of the built content without owner labels, for status.history.
+        left_out, warnings: see `Build`.
     """
 
     desired: tuple[Desired, ...]
     digest: str
+    left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """`tree` is None after a restart: then `key` tells whether another tree builds to the same."""
+    """`tree` is None after a restart: then `key` tells whether another tree builds to the same. `variables`
+    is None when none were put in."""
 
     spec_digest: str
     artifact_digest: str
@@ -51,52 +57,76 @@ class _Recipe:
     inputs: Inputs | None
     key: str
     prepared: Prepared
+    variables: Known | None = None
 
 
 class Preparer:
     """Builds Kustomizations. Used from one event loop only."""
 
-    def __init__(self, artifacts: ArtifactCache, builder: Builder, *, artifact_host: str = "") -> None:
+    def __init__(
+        self, artifacts: ArtifactCache, builder: Builder, substituter: Substituter, *, artifact_host: str = ""
+    ) -> None:
         self._artifacts = artifacts
         self._builder = builder
+        self._substituter = substituter
         self._artifact_host = artifact_host
         self._recipes: dict[Key, _Recipe] = {}
         self._bodies: OrderedDict[Key, tuple[str, int, Mapping[ObjectId, BuiltObject]]] = OrderedDict()
         self._bodies_bytes = 0
 
-    async def prepare(self, obj: Kustomization, artifact: Artifact, building: Callable[[], None]) -> Prepared:
+    async def prepare(
+        self, obj: Kustomization, artifact: Artifact, building: Callable[[], None], *, fresh: bool = False
+    ) -> Prepared:
         """What `obj` wants at this revision.
 
         Args:
             building: called when the artifact is there and a build begins.
+            fresh: read variables anew, even if a watch shows that none changed.
 
         Raises:
             FetchError, UnpackError: the artifact did not arrive, or is not one.
             PathNotFound, BuildError: it cannot be built.
+            Unreachable, ServerError, Unauthorized, TooManyRequests: variables cannot be read now.
         """
         wanted = self._spec_digest(obj)
         recipe = self._recipes.get(obj.key)
-        if recipe is not None and recipe.spec_digest == wanted and recipe.artifact_digest == artifact.digest:
+        if recipe is not None and (
+            recipe.spec_digest != wanted or not await self._variables_stand(obj, recipe, fresh=fresh)
+        ):
+            recipe = None
+        if recipe is not None and recipe.artifact_digest == artifact.digest:
             return recipe.prepared
         async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
-            known = recipe is not None and recipe.spec_digest == wanted
-            if recipe is not None and known and await self._same(recipe, content.tree):
-                recipe = replace(recipe, artifact_digest=artifact.digest, tree=content.tree)
+            if recipe is not None and await self._same(recipe, content.tree):
+                # Not the one from above: its variables may be known anew.
+                latest = self._recipes.get(obj.key, recipe)
+                recipe = replace(latest, artifact_digest=artifact.digest, tree=content.tree)
             else:
                 building()
-                built = await self._build(obj, content.folder)
+                built, variables = await self._build(obj, content.folder)
                 key = await self._key(built.inputs, content.tree, wanted)
                 prepared = _prepared(built)
                 self._keep(obj.key, prepared.digest + wanted, built)
-                recipe = _Recipe(wanted, artifact.digest, content.tree, built.inputs, key, prepared)
+                recipe = _Recipe(
+                    wanted, artifact.digest, content.tree, built.inputs, key, prepared, variables
+                )
             self._recipes[obj.key] = recipe
         return recipe.prepared
+
+    async def stands(self, obj: Kustomization) -> bool:
+        """Whether the variables that the last build put in are still what they were.
+
+        Raises:
+            Unreachable, ServerError, Unauthorized, TooManyRequests: they cannot be read now.
+        """
+        recipe = self._recipes.get(obj.key)
+        return recipe is not None and await self._variables_stand(obj, recipe, fresh=False)
 
     async def bodies(self, obj: Kustomization, artifact: Artifact) -> Mapping[ObjectId, BuiltObject]:
         """The content of the objects of the last `prepare`, built again if it was dropped meanwhile.
 
         Raises:
-            As `prepare`.
+            As `prepare`. Superseded: variables changed meanwhile, so that it is not to be had any more.
         """
         recipe = self._recipes[obj.key]
         name = recipe.prepared.digest + recipe.spec_digest
@@ -105,7 +135,11 @@ class Preparer:
             self._bodies.move_to_end(obj.key)
             return kept[2]
         async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
-            return self._keep(obj.key, name, await self._build(obj, content.folder))
+            built, _ = await self._build(obj, content.folder)
+        if recipe.variables is not None and _prepared(built).desired != recipe.prepared.desired:
+            self._recipes.pop(obj.key, None)
+            raise Superseded
+        return self._keep(obj.key, name, built)
 
     async def changed_by(self, artifact: Artifact, keys: Iterable[Key]) -> set[Key]:
         """Which Kustomizations a new artifact may build differently, as far as is known without a build.
@@ -135,13 +169,18 @@ class Preparer:
             misses=recipe.inputs.misses,
             desired=tuple(SavedDesired.of(one) for one in recipe.prepared.desired),
             digest=recipe.prepared.digest,
+            left_out=recipe.prepared.left_out,
+            variables=recipe.variables.versions if recipe.variables is not None else None,
         )
 
     def recall(self, key: Key, saved: SavedRecipe) -> None:
         """Take over a recipe from a checkpoint. Its contents are built when they are wanted."""
-        prepared = Prepared(desired=tuple(one.desired for one in saved.desired), digest=saved.digest)
+        prepared = Prepared(
+            desired=tuple(one.desired for one in saved.desired), digest=saved.digest, left_out=saved.left_out
+        )
+        variables = Known(saved.variables) if saved.variables is not None else None
         self._recipes[key] = _Recipe(
-            saved.spec_digest, saved.artifact_digest, None, saved.inputs, saved.key, prepared
+            saved.spec_digest, saved.artifact_digest, None, saved.inputs, saved.key, prepared, variables
         )
 
     def wants(self, key: Key, artifact: Artifact) -> Collection[ObjectId]:
@@ -164,6 +203,14 @@ class Preparer:
             return recipe.tree is tree or unchanged(recipe.inputs, recipe.tree, tree)
         return await self._key(recipe.inputs, tree, recipe.spec_digest) == recipe.key
 
+    async def _variables_stand(self, obj: Kustomization, recipe: _Recipe, *, fresh: bool) -> bool:
+        if recipe.variables is None:
+            return True
+        now = await self._substituter.stands(obj, recipe.variables, fresh=fresh)
+        if now is not None and self._recipes.get(obj.key) is recipe:
+            self._recipes[obj.key] = replace(recipe, variables=now)
+        return now is not None
+
     async def _key(self, inputs: Inputs | None, tree: Tree, wanted: str) -> str:
         if inputs is None:
             return ""
@@ -172,14 +219,16 @@ class Preparer:
     def _spec_digest(self, obj: Kustomization) -> str:
         return spec_digest(obj.spec, owner_labels(obj.metadata.name, obj.metadata.namespace))
 
-    async def _build(self, obj: Kustomization, folder: Path) -> Build:
+    async def _build(self, obj: Kustomization, folder: Path) -> tuple[Build, Known | None]:
         order = Order(
             namespace=obj.metadata.namespace,
             root=folder,
             spec=obj.spec,
             labels=owner_labels(obj.metadata.name, obj.metadata.namespace),
         )
-        return await self._builder.build(order)
+        if obj.spec.post_build is not None:
+            return await self._substituter.build(obj, order)
+        return await self._builder.build(order), None
 
     def _url(self, artifact: Artifact) -> str:
         if not self._artifact_host:
@@ -214,5 +263,6 @@ def _prepared(built: Build) -> Prepared:
             for one in built.objects
         ),
         digest=built.digest,
+        left_out=built.left_out,
         warnings=built.warnings,
     )

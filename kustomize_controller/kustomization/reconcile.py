@@ -1,6 +1,7 @@
 """Kustomization: make the cluster hold what an artifact builds to, and nothing that left it.
 
-    observe   source artifact, dependencies, what is remembered, what drifted            (no request)
+    observe   source artifact, dependencies, what is remembered, what drifted            (no request, but
+              for variables from objects that no watch shows)
     build     only if an input of the last build changed
     decide    pure: decide.py
     do        inventory first ► apply, stage by stage ► prune
@@ -15,12 +16,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kustomize_controller.kustomization import inventory, observe, report
-from kustomize_controller.kustomization.apply import Applier, Change
+from kustomize_controller.kustomization import inventory, observe, report, tell
+from kustomize_controller.kustomization.apply import Applier
 from kustomize_controller.kustomization.checkpoint import FORMAT, Saved, SavedObject
 from kustomize_controller.kustomization.decide import Entry, Plan, decide, gains, without_refused
 from kustomize_controller.kustomization.delete import delete, keep_unreadable
+from kustomize_controller.kustomization.health import step as health
 from kustomize_controller.kustomization.names import ALLOW_PRUNE, STATUS_MANAGER
+from kustomize_controller.kustomization.prepare import Prepared
 from kustomize_controller.kustomization.prune import Pruned
 from kustomize_controller.kustomization.refuse import refuse
 from kustomize_controller.kustomization.remember import Drift
@@ -35,7 +38,7 @@ from shared.api.meta import Key
 from shared.api.objects import ObjectId
 from shared.kube import errors
 from shared.runtime.cache import RawObject
-from shared.runtime.outcome import Event, Outcome, ReconcileError, Retryable
+from shared.runtime.outcome import Event, Outcome, ReconcileError, Retryable, UnderWay
 from shared.runtime.run import Run
 
 LEAVING_S = 5.0  # safety net: the watch tells when a deleted object is gone, or its new owner has it
@@ -65,6 +68,7 @@ class KustomizationReconciler:
     def __init__(self, world: World) -> None:
         self._world = world
         self._finished: dict[Key, Finished] = {}
+        self._told: dict[Key, tuple[str, tuple[str, ...]]] = {}  # revision, and what was said of its build
         self._dependents = Dependents(world.enqueue)
         self._neighbours = world.neighbours()
 
@@ -78,14 +82,19 @@ class KustomizationReconciler:
 
     def noticed(self, old: RawObject | None, new: RawObject) -> None:
         self._dependents.noticed(old, new)
+        health.noticed(self._world.waits, old, new)
 
     def forget(self, key: Key) -> None:
         self._finished.pop(key, None)
+        self._told.pop(key, None)
         self._world.memory.forget(key)
+        self._world.waits.forget(key)
+        self._world.arrivals.wait(key, ())
         self._world.preparer.forget(key)
 
-    async def reconcile(self, obj: Kustomization, run: Run) -> Outcome:
+    async def reconcile(self, obj: Kustomization, run: Run) -> Outcome | UnderWay:
         refuse(obj, self._world.settings)
+        await health.read_expressions(self._world.expressions, obj)
         self._world.follower.begin(obj.key)
         drifts = self._world.follower.due(obj.key)
         try:
@@ -118,6 +127,7 @@ class KustomizationReconciler:
         for one in saved.objects:
             self._world.memory.remember(key, one.id, one.applied)
         self._world.preparer.recall(key, saved.recipe)
+        self._told[key] = (saved.revision, saved.recipe.left_out)
         if saved.settled:
             self._finished[key] = Finished(
                 saved.uid,
@@ -148,38 +158,53 @@ class KustomizationReconciler:
 
     # --- one run ---
 
-    async def _reconcile(self, obj: Kustomization, run: Run, drifts: Mapping[ObjectId, Drift]) -> Outcome:
+    async def _reconcile(
+        self, obj: Kustomization, run: Run, drifts: Mapping[ObjectId, Drift]
+    ) -> Outcome | UnderWay:
         began = time.monotonic()
         artifact = observe.source_artifact(self._world, obj)
-        observe.dependencies(self._world, obj, artifact, self._dependents)
-        if self._is_settled(obj, artifact, run) and not drifts:
-            return Outcome(ready=report.applied(artifact))
         within = f"for revision {artifact.revision} with a timeout of {go_duration(obj.spec.timeout_s)}"
+        checks = health.Checks.begin(self._world, obj, run, artifact, within=within)
+        requested = run.requested and not checks.goes_on
+        if not checks.goes_on:
+            await observe.dependencies(self._world, obj, artifact, self._dependents)
+        if self._is_settled(obj, artifact, run) and not drifts and await self._world.preparer.stands(obj):
+            return Outcome(ready=report.applied(artifact))
         run.progress(f"Fetching manifests {within}")
         prepared = await observe.prepare(
-            self._world, obj, artifact, lambda: run.progress(f"Building manifests {within}")
+            self._world,
+            obj,
+            artifact,
+            lambda: run.progress(f"Building manifests {within}"),
+            fresh=requested,
         )
+        self._tell_of_build(obj, artifact, prepared, run)
         run.progress(f"Detecting drift {within}")
         taken = self._neighbours.holders(obj.key, [one.id for one in prepared.desired])
         wanted = {one.id for one in prepared.desired if not one.left_alone and one.id not in taken}
         self._world.memory.keep_only(obj.key, wanted)
         drifts = {id_: drift for id_, drift in drifts.items() if id_ in wanted}
         seen = observe.observed(
-            self._world, obj, artifact, prepared, drifted=drifts, taken=taken, requested=run.requested
+            self._world, obj, artifact, prepared, drifted=drifts, taken=taken, requested=requested
         )
         plan = decide(seen, custom_kinds=self._world.settings.custom_apply_stage_kinds)
         said = Report(obj, artifact, prepared, began)
         is_settled = await self._do(obj, artifact, plan, run, drifts=drifts, said=said)
         if seen.taken:
-            self._tell_holders(obj, seen.taken)
+            tell.holders(self._world, obj, seen.taken)
             raise said.failure("ReconciliationFailed", report.conflicts(seen.taken))
         if plan.held is not None:
             raise said.held(plan, plan.held)
-        if is_settled:
+        healthy = await checks.look(prepared, plan, said)
+        if isinstance(healthy, UnderWay):
+            self._finished.pop(obj.key, None)
+            return healthy
+        if is_settled and healthy is None:  # health is looked at in every run
             self._finished[obj.key] = Finished(
                 run.uid, run.generation, artifact.digest, artifact.revision, len(prepared.desired)
             )
-        return said.success(requested=run.requested, requeue_s=LEAVING_S if said.is_leaving else None)
+        leaving_s = LEAVING_S if said.is_leaving else None
+        return said.success(requested=run.requested, healthy=healthy, requeue_s=leaving_s)
 
     async def _do(
         self,
@@ -204,8 +229,9 @@ class KustomizationReconciler:
             applier = self._world.applier(obj, bodies, drifts, run.is_current)
             record = await self._record(obj, plan, applier, run)
             result = await applier.run(plan)
+            self._world.arrivals.wait(obj.key, result.missing)
             unwatched = bool(result.unwatched)
-            self._tell_changes(run, [one for one in result.changes if one.action != "skipped"], artifact)
+            tell.changes(run, [one for one in result.changes if one.action != "skipped"], artifact)
             if result.failures:
                 if record is not None:
                     said.inventory = without_refused(record, recorded(obj), result.refused)
@@ -253,20 +279,19 @@ class KustomizationReconciler:
         takers = await self._neighbours.takers(obj, artifact, {entry.id for entry in plan.prune})
         self._dependents.wait(obj.key, on=takers.values())
         pruned = await self._world.pruner(obj, run.is_current, takers).run(plan.prune)
-        self._tell_changes(run, pruned.changes, artifact)
+        tell.changes(run, pruned.changes, artifact)
         return pruned
 
-    def _tell_changes(self, run: Run, changes: list[Change], artifact: Artifact) -> None:
-        if changes:
-            run.event(Event("Normal", "Progressing", report.lines(changes), report.metadata(artifact)))
+    def _tell_of_build(self, obj: Kustomization, artifact: Artifact, prepared: Prepared, run: Run) -> None:
+        """Once a revision: retries, repairs and requested runs would only say it again."""
+        about = (artifact.revision, prepared.left_out)
+        if self._told.get(obj.key) == about:
+            return
+        self._told[obj.key] = about
+        if prepared.left_out:
+            told = report.left_out(prepared.left_out)
+            run.event(Event("Warning", "UnknownField", told, report.metadata(artifact)))
+        if prepared.warnings:  # deprecated fields: no event, for that would be an alert with every commit
             run.log.info(
-                "server-side apply completed",
-                revision=artifact.revision,
-                output={change.subject: str(change) for change in changes},
+                "deprecated fields in a kustomization", revision=artifact.revision, fields=prepared.warnings
             )
-
-    def _tell_holders(self, obj: Kustomization, taken: Mapping[ObjectId, Key]) -> None:
-        for owner in sorted(set(taken.values())):
-            names = [id_.subject for id_, key in taken.items() if key == owner]
-            told = f"{', '.join(sorted(names)[:5])}: also wanted by {obj.key}; remove it from one of the two"
-            self._world.tell(owner, Event("Warning", "ReconciliationFailed", told))

@@ -1,25 +1,20 @@
 """What a spec may not ask for: refused at once, before anything is fetched, and until the spec changes.
 
-References that cross a namespace where that is forbidden (AccessDenied), and fields that this release does
-not act upon. To ignore one of those would apply something else than the spec says, so nothing is applied.
+References that cross a namespace where that is forbidden (AccessDenied), fields that cannot be ignored, and
+fields that this release does not act upon. To pass over one of those would apply something else than the spec
+says, so nothing is applied.
 """
 
 from collections.abc import Callable
 
+from kustomize_controller.kustomization.ignored import pointer_error
 from kustomize_controller.settings import Settings
 from shared.api.kustomization import Kustomization, KustomizationSpec
 from shared.runtime.outcome import Stalled
 
 _NOT_YET: dict[str, Callable[[KustomizationSpec], bool]] = {
-    "spec.postBuild": lambda spec: spec.post_build is not None,
     "spec.decryption": lambda spec: spec.decryption is not None,
     "spec.kubeConfig": lambda spec: spec.kube_config is not None,
-    "spec.wait": lambda spec: spec.wait,
-    "spec.healthChecks": lambda spec: bool(spec.health_checks) and not spec.wait,
-    "spec.healthCheckExprs": lambda spec: bool(spec.health_check_exprs),
-    "spec.force": lambda spec: spec.force,
-    "spec.ignore": lambda spec: bool(spec.ignore),
-    "spec.dependsOn[].readyExpr": lambda spec: any(one.ready_expr for one in spec.depends_on),
     "spec.sourceRef.kind": lambda spec: spec.source_ref.kind != "GitRepository",
 }
 
@@ -36,6 +31,9 @@ def refuse(obj: Kustomization, settings: Settings) -> None:
                 "AccessDenied",
                 f"can't access '{target}', cross-namespace references have been blocked",
             )
+    for pointer in (pointer for rule in obj.spec.ignore for pointer in rule.paths):
+        if why := pointer_error(pointer):
+            raise Stalled("ValidationFailed", f"spec.ignore[].paths: '{pointer}' {why}; correct or remove it")
     for field, asks in _NOT_YET.items():
         if asks(obj.spec):
             raise Stalled(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from shared.api.meta import Key
 from shared.api.objects import ObjectId
-from shared.kube.ownership import ObjectMeta, Ownership
+from shared.kube.ownership import FieldPath, ObjectMeta, Ownership
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Applied:
         digest: of the content that was applied.
         ownership: our managedFields entry after it.
         seen_version: resourceVersion of the answer; what the watch tells of older states says nothing new.
+        ignored: fields that others may change; they do not count in `ownership`.
     """
 
     version: str
@@ -28,6 +29,7 @@ class Applied:
     uid: str
     ownership: Ownership
     seen_version: int
+    ignored: tuple[FieldPath, ...] = ()
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ leaves Flux's way.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kustomize_controller.kustomization import history, inventory
@@ -19,13 +20,21 @@ from shared.api.instant import instant
 from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
 from shared.api.objects import ObjectId
-from shared.runtime.outcome import Event, Outcome, Retryable, Stalled
+from shared.runtime.outcome import Event, Mark, Outcome, Retryable, Stalled
 
 REVISION = "kustomize.toolkit.fluxcd.io/revision"
 ORIGIN_REVISION = "kustomize.toolkit.fluxcd.io/originRevision"
 COMMIT_STATUS = "kustomize.toolkit.fluxcd.io/commit_status"
 _ORIGIN = "org.opencontainers.image.revision"
 _NAMED = 5  # objects in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What is waited for is ready: conditions to set, and events if it is news."""
+
+    marks: tuple[Mark, ...]
+    events: tuple[Event, ...] = ()
 
 
 class Report:
@@ -35,12 +44,18 @@ class Report:
         self._obj = obj
         self._artifact = artifact
         self._prepared = prepared
-        self._began = began  # monotonic
+        self.began = began  # monotonic
         self.inventory: tuple[Entry, ...] | None = None
         self.is_leaving = False  # a deletion takes its time
 
-    def success(self, *, requested: bool, requeue_s: float | None = None) -> Outcome:
-        """A repair that changes no status writes no history: the change log told of it."""
+    def success(
+        self, *, requested: bool, healthy: Passed | None = None, requeue_s: float | None = None
+    ) -> Outcome:
+        """A repair that changes no status writes no history: the change log told of it.
+
+        Args:
+            healthy: None if nothing was waited for.
+        """
         status, artifact = self._obj.status, self._artifact
         ready = status.condition("Ready")
         is_news = (
@@ -49,6 +64,8 @@ class Report:
             or status.observed_generation != self._obj.metadata.generation
             or ready is None
             or ready.status != "True"
+            or not status.history
+            or status.history[0].digest != self._prepared.digest  # other variables
         )
         if not is_news:
             return Outcome(ready=applied(artifact), status=self._fields(), requeue_s=requeue_s)
@@ -57,16 +74,25 @@ class Report:
         about = metadata(artifact) | {COMMIT_STATUS: "update"}
         return Outcome(
             ready=applied(artifact),
-            drop=("Healthy",),
+            marks=healthy.marks if healthy is not None else (),
+            drop=("Healthy",) if healthy is None else (),
             status=self._fields() | self._history("ReconciliationSucceeded"),
-            events=(Event("Normal", "ReconciliationSucceeded", told, about),),
+            events=(
+                *(healthy.events if healthy is not None else ()),
+                Event("Normal", "ReconciliationSucceeded", told, about),
+            ),
             requeue_s=requeue_s,
         )
 
-    def failure(self, reason: str, message: str) -> Retryable:
+    def attempted(self) -> dict[str, Any]:
+        """Status fields of a run that goes on."""
+        return {"lastAttemptedRevision": self._artifact.revision} | self._inventory()
+
+    def failure(self, reason: str, message: str, *, marks: tuple[Mark, ...] = ()) -> Retryable:
         event = Event("Warning", reason, message, metadata(self._artifact))
         retry_s = self._obj.spec.retry_interval_s
-        return Retryable(reason, message, status=self._attempted(reason), events=(event,), retry_s=retry_s)
+        status = self._attempted(reason)
+        return Retryable(reason, message, marks=marks, status=status, events=(event,), retry_s=retry_s)
 
     def held(self, plan: Plan, held: Held) -> Stalled:
         revision = self._artifact.revision
@@ -80,7 +106,7 @@ class Report:
         return Stalled("PruneHeld", message, status=self._attempted("PruneHeld"))
 
     def _duration_s(self) -> float:
-        return time.monotonic() - self._began
+        return time.monotonic() - self.began
 
     def _fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -91,7 +117,7 @@ class Report:
         return fields | self._inventory()
 
     def _attempted(self, result: str) -> dict[str, Any]:
-        attempted = {"lastAttemptedRevision": self._artifact.revision} | self._inventory()
+        attempted = self.attempted()
         last = self._obj.status.history[0] if self._obj.status.history else None
         if last is not None and (last.digest, last.last_reconciled_status) == (self._prepared.digest, result):
             return attempted  # the same failure again: a retry that changes nothing writes nothing
@@ -127,6 +153,11 @@ def metadata(artifact: Artifact) -> dict[str, str]:
 def lines(changes: list[Change]) -> str:
     """The change log."""
     return "\n".join(str(change) for change in changes)
+
+
+def left_out(fields: Sequence[str]) -> str:
+    """The first few of `Build.left_out`, a line each."""
+    return _some(list(fields), separator="\n")
 
 
 def refusals(result: Result) -> str:

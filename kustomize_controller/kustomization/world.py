@@ -5,15 +5,19 @@ from dataclasses import dataclass
 
 from kustomize_controller.kustomization import inventory
 from kustomize_controller.kustomization.apply import Applier
+from kustomize_controller.kustomization.arrivals import Arrivals
 from kustomize_controller.kustomization.build import BuiltObject
 from kustomize_controller.kustomization.checkpoint import Checkpoints
 from kustomize_controller.kustomization.contact import Contact
 from kustomize_controller.kustomization.decide import Entry
 from kustomize_controller.kustomization.drift import Follower
+from kustomize_controller.kustomization.health.expressions import Expressions
+from kustomize_controller.kustomization.health.waits import Waits
 from kustomize_controller.kustomization.neighbours import Neighbours
 from kustomize_controller.kustomization.prepare import Preparer
 from kustomize_controller.kustomization.prune import Pruner
 from kustomize_controller.kustomization.remember import Drift, Memory
+from kustomize_controller.kustomization.send import Sender
 from kustomize_controller.settings import Settings
 from kustomize_controller.sources import Sources
 from shared.api.kinds import KUSTOMIZATION, InvalidObject, decode
@@ -38,7 +42,10 @@ class World:
     preparer: Preparer
     memory: Memory
     follower: Follower
+    arrivals: Arrivals
     contact: Contact
+    expressions: Expressions
+    waits: Waits
     checkpoints: Checkpoints
     lookup: Callable[[Key], RawObject | None]  # Kustomizations as last seen
     of_source: Callable[[Key], Iterable[Key]]  # Kustomizations that refer to a source
@@ -93,6 +100,13 @@ class World:
             custom_kinds=self.settings.custom_apply_stage_kinds,
             concurrent=self.settings.concurrent_ssa,
             is_current=is_current,
+            sender=Sender(
+                client=self.client,
+                contact=self.contact,
+                identity=self.identity(obj),
+                force=obj.spec.force,
+                is_current=is_current,
+            ),
         )
 
     def pruner(

@@ -89,12 +89,15 @@ async def list_metadata(
     *,
     identity: Identity | None,
     label_selector: str = "",
+    field_selector: str = "",
     at_most: int | None = None,
 ) -> MetadataList:
     """All objects of a kind as metadata, in pages; stops at `at_most`."""
     query = {"limit": str(min(at_most, 5000) if at_most else 5000)}
     if label_selector:
         query["labelSelector"] = label_selector
+    if field_selector:
+        query["fieldSelector"] = field_selector
     found: list[ObjectMeta] = []
     while True:
         raw = await client.request(

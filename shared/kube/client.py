@@ -161,7 +161,13 @@ class Client:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, *, query: Mapping[str, str], accept: str, silence_s: float
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        accept: str,
+        silence_s: float,
+        identity: Identity | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open a watch; gives the lines of the answer. Ends after `silence_s` without a byte.
 
@@ -169,7 +175,7 @@ class Client:
             ApiError, Unreachable: as `request`; the lines raise Unreachable when the stream breaks.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=silence_s)
-        headers = self._headers(None, accept, None)
+        headers = self._headers(identity, accept, None)
         try:
             answer = await self._session.get(
                 path, params=query, headers=headers, timeout=timeout, allow_redirects=False

@@ -5,6 +5,7 @@ are written); this module turns what it found into what an HTTP session needs, a
 token, since in-cluster tokens rotate.
 """
 
+import os
 import ssl
 import time
 from collections.abc import Callable
@@ -46,8 +47,11 @@ def load(kubeconfig: Path | None) -> Connection:
     try:
         if kubeconfig is not None:
             _config.load_kube_config(str(kubeconfig), client_configuration=found)  # type: ignore[no-untyped-call]
+        elif os.environ.get("KUBECONFIG") or (Path.home() / ".kube" / "config").exists():
+            _config.load_kube_config(client_configuration=found)  # type: ignore[no-untyped-call]
         else:
-            _config.load_config(client_configuration=found)  # type: ignore[no-untyped-call]
+            # `load_config` would choose alike, and print a line of its own among those of the log.
+            _config.load_incluster_config(client_configuration=found)  # type: ignore[no-untyped-call]
     except _config.ConfigException as error:
         where = (
             f"kubeconfig '{kubeconfig}'"

@@ -111,8 +111,8 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     422: Invalid,
     429: TooManyRequests,
 }
-# "expected map, got &{…}": server-side apply repeats the value, which may be a Secret's.
-_VALUE = re.compile(r"got &\{.*\}", re.DOTALL)
+# "expected map, got &value.valueUnstructured{…}": server-side apply repeats the value, maybe a Secret's.
+_VALUE = re.compile(r"got &[\w.]*\{.*\}", re.DOTALL)
 _LIMIT = 4096  # characters of a message that we keep: an admission webhook may answer with a novel
 
 

@@ -10,8 +10,9 @@ Source: Kubernetes, server-side apply, "Field management"; KEP-555.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,9 @@ import msgspec
 # `kubectl edit` added by hand is drift.
 _KUBECTL_PREFIX = "kubectl"
 _BEFORE_FIRST_APPLY = "before-first-apply"
+
+
+FieldPath = tuple[str, ...]  # keys of fieldsV1 from the root, such as ("f:spec", "f:replicas")
 
 
 class ManagedFields(msgspec.Struct, rename="camel", gc=False):
@@ -66,12 +70,32 @@ class Ownership:
     time: str
 
 
-def ownership(meta: ObjectMeta, manager: str) -> Ownership | None:
-    """Our entry, or None when the object holds no field of ours."""
+def ownership(meta: ObjectMeta, manager: str, ignored: Collection[FieldPath] = ()) -> Ownership | None:
+    """Our entry, or None when the object holds no field of ours; as if it never had those at `ignored`."""
     for entry in meta.managed_fields:
         if entry.manager == manager and entry.operation == "Apply" and not entry.subresource:
-            return Ownership(hashlib.blake2b(bytes(entry.fields_v1), digest_size=16).hexdigest(), entry.time)
+            fields = bytes(entry.fields_v1)
+            if ignored:
+                fields = msgspec.json.encode(without(msgspec.json.decode(fields), ignored), order="sorted")
+            return Ownership(hashlib.blake2b(fields, digest_size=16).hexdigest(), entry.time)
     return None
+
+
+def without(fields: Any, paths: Collection[FieldPath]) -> Any:
+    """A decoded fieldsV1 document less what stands at `paths`, and less what has nothing else below it."""
+    for path in paths:
+        fields = _without(fields, path)
+    return fields
+
+
+def _without(fields: Any, path: FieldPath) -> Any:
+    if not isinstance(fields, dict) or not path or path[0] not in fields:
+        return fields
+    below = fields[path[0]]
+    left = _without(below, path[1:]) if len(path) > 1 and below else {}
+    if left:
+        return {**fields, path[0]: left}
+    return {key: child for key, child in fields.items() if key != path[0]}
 
 
 def is_taken_over(entry: ManagedFields, manager: str) -> bool:
@@ -83,9 +107,17 @@ def is_taken_over(entry: ManagedFields, manager: str) -> bool:
     return entry.operation == "Update" and entry.manager in (_BEFORE_FIRST_APPLY, manager)
 
 
-def foreign_entries(meta: ObjectMeta, manager: str) -> list[ManagedFields]:
-    """Entries whose managers wrote by hand and are to be taken over."""
-    return [entry for entry in meta.managed_fields if is_taken_over(entry, manager)]
+def foreign_entries(
+    meta: ObjectMeta, manager: str, ignored: Collection[FieldPath] = ()
+) -> list[ManagedFields]:
+    """Entries whose managers wrote by hand and are to be taken over; not those that wrote to `ignored`
+    only."""
+    return [
+        entry
+        for entry in meta.managed_fields
+        if is_taken_over(entry, manager)
+        and (not ignored or without(msgspec.json.decode(entry.fields_v1), ignored))
+    ]
 
 
 def field_paths(fields_v1: bytes, *, limit: int = 1000) -> set[str]:

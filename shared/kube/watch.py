@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from shared.kube import apply, errors
-from shared.kube.client import METADATA_ONLY, Client
+from shared.kube.client import METADATA_ONLY, Client, Identity
 from shared.kube.discovery import Resource
 from shared.kube.ownership import ObjectMeta, PartialObject
 
@@ -69,7 +69,11 @@ _trouble = msgspec.json.Decoder(_Trouble)
 
 
 class Reflector:
-    """Follows all objects of one kind that `label_selector` selects, in all namespaces or in one."""
+    """Follows all objects of one kind that both selectors select, in all namespaces or in one.
+
+    Args:
+        identity: whom to act as; the controller's own rights by default.
+    """
 
     def __init__(
         self,
@@ -78,14 +82,18 @@ class Reflector:
         sink: Sink,
         *,
         label_selector: str = "",
+        field_selector: str = "",
         namespace: str = "",
+        identity: Identity | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
         self._resource = resource
         self._sink = sink
         self._selector = label_selector
+        self._field_selector = field_selector
         self._namespace = namespace
+        self._identity = identity
         self._jitter = jitter
         self._failures = 0
 
@@ -114,7 +122,12 @@ class Reflector:
     async def _list(self) -> str:
         self._sink.listing()
         listed = await apply.list_metadata(
-            self._client, self._resource, self._namespace, identity=None, label_selector=self._selector
+            self._client,
+            self._resource,
+            self._namespace,
+            identity=self._identity,
+            label_selector=self._selector,
+            field_selector=self._field_selector,
         )
         version = int(listed.resource_version) if listed.resource_version.isdigit() else 0
         self._sink.replace(listed.items, version)
@@ -125,12 +138,14 @@ class Reflector:
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
         if self._selector:
             query["labelSelector"] = self._selector
+        if self._field_selector:
+            query["fieldSelector"] = self._field_selector
         path = self._resource.path(self._namespace)
         now = asyncio.get_running_loop().time
         opened: float | None = None
         try:
             async with self._client.stream(
-                path, query=query, accept=METADATA_ONLY, silence_s=SILENCE_S
+                path, query=query, accept=METADATA_ONLY, silence_s=SILENCE_S, identity=self._identity
             ) as lines:
                 opened = now()
                 async for line in lines:

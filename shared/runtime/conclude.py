@@ -12,7 +12,7 @@ from shared.api.meta import Key
 from shared.kube import errors
 from shared.runtime import conditions, metrics, report
 from shared.runtime.cache import Cache, RawObject
-from shared.runtime.outcome import Event, Outcome, ReconcileError, Retryable, Stalled, Waiting
+from shared.runtime.outcome import Event, Outcome, ReconcileError, Retryable, Stalled, UnderWay, Waiting
 from shared.runtime.pace import Pace
 from shared.runtime.queue import Queue
 from shared.runtime.report import Finding
@@ -78,6 +78,17 @@ class Concluder:
         again_s = self._pace.jittered(interval_s) if outcome.requeue_s is None else outcome.requeue_s
         self._queue.add_after(run.key, again_s)
 
+    async def under_way(self, run: Run, so_far: UnderWay) -> None:
+        """What the run began goes on: no generation is observed and no request answered before it ends."""
+        await run.end()
+        if so_far.tell:
+            marks, drop = conditions.of_progress(run.last_progress or "", ready=self._in_progress)
+            found = Finding(marks=(*so_far.marks, *marks), drop=drop, fields=so_far.status)
+            await self._write(run, found)
+        self._tell(run, (*run.events, *so_far.events))
+        self.forget(run.key)
+        self._queue.add_after(run.key, so_far.requeue_s, "under way")
+
     async def failure(
         self, run: Run, failed: ReconcileError | errors.KubeError | InvalidObject
     ) -> metrics.Result:
@@ -126,7 +137,8 @@ class Concluder:
         marks, drop = (
             conditions.of_progress(message, ready=self._in_progress) if message is not None else ((), ())
         )
-        await self._write(run, Finding(marks=marks, drop=drop, fields=fields))
+        found = Finding(marks=(*run.progress_marks, *marks), drop=drop, fields=fields)
+        await self._write(run, found)
 
     def retry(self, key: Key, why: str) -> None:
         """Work on it again, later with each failure."""

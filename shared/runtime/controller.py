@@ -24,7 +24,7 @@ from shared.kube.discovery import Resource as Served
 from shared.runtime import metrics
 from shared.runtime.cache import Cache, Held, RawObject
 from shared.runtime.conclude import Concluder, Recorder
-from shared.runtime.outcome import Event, ReconcileError, Retryable, Stalled, Superseded
+from shared.runtime.outcome import Event, ReconcileError, Retryable, Stalled, Superseded, UnderWay
 from shared.runtime.pace import Pace
 from shared.runtime.queue import Item, Queue
 from shared.runtime.reconciler import FINALIZER, R, Reconciler
@@ -175,6 +175,9 @@ class Controller(Generic[R]):
             run.log.exception("reconcile failed unexpectedly")
             told = f"internal error ({type(error).__name__}); see the controller's log for this object"
             return await self._conclude.failure(run, Retryable(self._reconciler.failure_reason, told))
+        if isinstance(outcome, UnderWay):
+            await self._conclude.under_way(run, outcome)
+            return "requeue_after"
         await self._conclude.success(run, outcome, interval_s)
         return "success"
 

@@ -1,4 +1,5 @@
-"""What a reconcile gives back: an `Outcome`, or one of three errors that say what the queue does next.
+"""What a reconcile gives back: an `Outcome`, an `UnderWay`, or one of three errors that say what the queue
+does next.
 
 A kind's reconciler never patches conditions, counts retries or names a requeue time of its own making. It
 says what is true now (`Mark`s), what is worth telling (`Event`s) and which status fields it stands for;
@@ -53,6 +54,24 @@ class Outcome:
     status: Mapping[str, object] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     requeue_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderWay:
+    """A run that did its part and ended, while what it began goes on without a worker: the reconciler
+    watches it, and puts the object into the queue when there is news.
+
+    Attributes:
+        marks, status, events: as in `Outcome`. Reconciling is True with the run's last progress, Ready
+        Unknown. tell: write all of that now; False while it is not worth a status write yet. requeue_s:
+        seconds to the next run, should there be no news.
+    """
+
+    requeue_s: float
+    tell: bool = True
+    marks: tuple[Mark, ...] = ()
+    status: Mapping[str, object] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
 
 
 class Superseded(Exception):

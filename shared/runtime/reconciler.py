@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 from shared.api.kinds import InvalidObject, Kind
 from shared.api.meta import Key, Resource
 from shared.runtime.cache import RawObject
-from shared.runtime.outcome import Outcome
+from shared.runtime.outcome import Outcome, UnderWay
 from shared.runtime.run import Run
 
 R = TypeVar("R", bound=Resource)
@@ -42,7 +42,7 @@ class Reconciler(Protocol[R]):
     def noticed(self, old: RawObject | None, new: RawObject) -> None:
         """An object of the kind appeared or changed, status included. Must not block."""
 
-    async def reconcile(self, obj: R, run: Run) -> Outcome:
+    async def reconcile(self, obj: R, run: Run) -> Outcome | UnderWay:
         """Bring about what `obj` asks for. Safe to repeat after a kill at any line.
 
         Raises:

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from shared.api.meta import Key
-from shared.runtime.outcome import Event
+from shared.runtime.outcome import Event, Mark
 
 PROGRESS_AFTER_S = 1.0
 
@@ -27,7 +27,7 @@ class Run:
         requested: a person asked for this run (`reconcile.fluxcd.io/requestedAt`).
         reasons: why it runs, for people.
         log: bound to the object and the run's id.
-        last_progress: the last progress message, or None.
+        last_progress: the last progress message, or None; progress_marks: what came with it.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Run:
         self.reasons = reasons
         self.log = log
         self.last_progress: str | None = None
+        self.progress_marks: tuple[Mark, ...] = ()
         self.events: list[Event] = []
         self._write_status = write_status
         self._is_current = is_current
@@ -70,9 +71,11 @@ class Run:
         """Tell it when the run ends, however it ends."""
         self.events.append(event)
 
-    def progress(self, message: str) -> None:
-        """What the run is at. Reaches the status only if the run goes on for a while."""
+    def progress(self, message: str, *marks: Mark) -> None:
+        """What the run is at, and what it found to hold. Reaches the status only if the run goes on for a
+        while."""
         self.last_progress = message
+        self.progress_marks = marks
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(PROGRESS_AFTER_S, self._begin_to_show)

@@ -145,6 +145,24 @@ def ready_only_at_the_observed_generation(state: State) -> Iterator[str]:
             yield f"{_id(item)} is Ready at generation {generation}, but observed {observed}"
 
 
+def healthy_is_there_where_it_is_waited_for(state: State) -> Iterator[str]:
+    """And nowhere else. A Kustomization that is Ready found healthy what it waits for (I6)."""
+    for item in state.ours:
+        conditions, spec = _conditions(item), item["spec"]
+        if item["kind"] != "Kustomization" or conditions.get("Ready", {}).get("status") != "True":
+            continue
+        if spec.get("suspend", False) or "deletionTimestamp" in item["metadata"]:
+            continue
+        healthy = conditions.get("Healthy", {}).get("status")
+        wait, checks = spec.get("wait", False), spec.get("healthChecks", [])
+        if healthy not in ("True", None):
+            yield f"{_id(item)} is Ready, but Healthy is {healthy}"
+        if healthy is None and checks and not wait:  # with `wait` there may be nothing to wait for
+            yield f"{_id(item)} is Ready, but does not say that it is Healthy"
+        if healthy is not None and not wait and not checks:
+            yield f"{_id(item)} waits for nothing, but Healthy is {healthy}"
+
+
 def artifacts_are_in_the_store(state: State) -> Iterator[str]:
     for item in state.ours:
         artifact = item.get("status", {}).get("artifact")
@@ -185,6 +203,7 @@ RULES: tuple[Callable[[State], Iterator[str]], ...] = (
     ready_is_present,
     never_reconciling_and_stalled,
     ready_only_at_the_observed_generation,
+    healthy_is_there_where_it_is_waited_for,
     artifacts_are_in_the_store,
     every_live_object_is_in_its_inventory,
 )
