@@ -64,6 +64,10 @@ class Files:
         return self.folder / "audit.log"
 
     @property
+    def pod_logs(self) -> Path:
+        return self.folder / "pod-logs.yaml"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.folder / "admin.kubeconfig"
 
@@ -148,11 +152,16 @@ def scheduler(tools: Tools, ports: Ports, files: Files) -> list[str | Path]:
 
 
 def kwok(tools: Tools, ports: Ports, files: Files) -> list[str | Path]:
-    return [
+    argv: list[str | Path] = [
         tools.path("kwok"),
         f"--kubeconfig={files.kubeconfig}",
         f"--config={STAGES}",
         "--manage-all-nodes=true",
         "--node-ip=127.0.0.1",
+        # The node's kubelet, which the API server asks for logs, over TLS only.
+        f"--node-port={ports.kwok}",
         f"--server-address=127.0.0.1:{ports.kwok}",
+        f"--tls-cert-file={files.serving_certificate}",
+        f"--tls-private-key-file={files.serving_key}",
     ]
+    return [*argv, f"--config={files.pod_logs}"] if files.pod_logs.exists() else argv

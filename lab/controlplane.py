@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -127,6 +127,25 @@ class ControlPlane:
         self.processes["kube-apiserver"].stop(grace_s=1.0)
         self._start_api_server()
         self.processes["kube-apiserver"].await_ready(self._crds_missing, _START_TIMEOUT_S)
+
+    def serve_logs(self, logs: Mapping[str, Path]) -> None:
+        """From now on these files are the logs of pods, by "namespace/name"; they may grow. Not when `bare`.
+
+        A line is as a container runtime writes it: RFC 3339 time, "stdout", "F", the text (CRI's log format).
+        """
+        documents = [
+            {
+                "apiVersion": "kwok.x-k8s.io/v1alpha1",
+                "kind": "Logs",
+                "metadata": dict(zip(("namespace", "name"), pod.split("/"), strict=True)),
+                "spec": {"logs": [{"logsFile": str(file)}]},
+            }
+            for pod, file in logs.items()
+        ]
+        self.files.pod_logs.write_text("\n---\n".join(map(json.dumps, documents)))
+        self.processes["kwok"].stop()
+        kwok = self._run("kwok", components.kwok(self.tools, self._ports, self.files))
+        kwok.await_ready(_answers(f"https://127.0.0.1:{self._ports.kwok}/healthz", "ok"), _START_TIMEOUT_S)
 
     def user_kubeconfig(self, user: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig for a user with a client certificate; RBAC decides what the user may do."""
@@ -278,7 +297,8 @@ class ControlPlane:
         )
         scheduler = self._run("kube-scheduler", components.scheduler(self.tools, ports, self.files))
         kwok = self._run("kwok", components.kwok(self.tools, ports, self.files))
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": _NODE}}
+        metadata = {"name": _NODE, "labels": {"kubernetes.io/os": "linux"}}  # the label that a kubelet sets
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
         self.client.request("POST", "/api/v1/nodes", node)
         kwok.await_ready(self._node_missing, _START_TIMEOUT_S)
         manager.await_ready(self._service_account_missing, _START_TIMEOUT_S)

@@ -14,6 +14,7 @@ NAMES = (
     "kwok",
     "kustomize",
     "engine",
+    "flux",
 )
 
 

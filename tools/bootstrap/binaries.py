@@ -8,6 +8,7 @@ from pathlib import Path
 from tools.bootstrap.cache import Cache
 from tools.bootstrap.catalogue import Tool, version_in
 from tools.bootstrap.checked import Checked, sha256_of
+from tools.bootstrap.complete import complete
 from tools.bootstrap.golang import Go
 from tools.bootstrap.keys import digest_of
 from tools.bootstrap.plan import Damaged, Found, Intact
@@ -67,6 +68,11 @@ def build(
     argv += ["-o", str(output), tool.package]
     work = dict(env) | {"GOTMPDIR": env.get("GOTMPDIR") or str(cache.tmp)}  # /tmp may be small, or in memory
     log = cache.logs / f"{tool.name}.log"
+    whole = cache.tmp / f"{key}-module"
+    remove(whole)
+    if tool.lacks:
+        complete(tool, source, whole, go=go, env=work, log=log, tick=tick)
+        source = whole
     quietly(argv, cwd=source, env=work, log=log, tick=tick, what=f"Compiling {tool.name}")
     record = {
         "sha256": sha256_of(output),
@@ -78,6 +84,7 @@ def build(
     final = cache.binaries / key
     remove(final)
     fresh.rename(final)
+    remove(whole)
 
 
 def link(paths: Mapping[str, Path], cache: Cache) -> Path:

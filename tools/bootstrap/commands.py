@@ -42,7 +42,7 @@ All stages run; the summary at the end says which failed. With arguments: pytest
 
   ./run test tests/unit -k lock     a few tests, no style checks
   ./run test -- -x --lf             pytest over everything: stop at the first, last failed only""",
-        needs=Needs(binaries=True, go=True, git=True),
+        needs=Needs(binaries=True, tests=True, go=True, git=True),
     ),
     Command(
         name="up",

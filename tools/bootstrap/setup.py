@@ -29,6 +29,7 @@ class Needs:
     """What a command cannot do without; all need the virtual environment."""
 
     binaries: bool = False
+    tests: bool = False  # of the binaries also those that only tests run
     go: bool = False  # the toolchain itself, for vet and test
     git: bool = False
 
@@ -128,10 +129,14 @@ def set_up(site: Site, needs: Needs) -> Ready:
 
 def observe(site: Site, needs: Needs) -> Seen:
     checked = Checked(site.cache.checked)
-    choices = {tool.name: _choice(tool, site, checked) for tool in TOOLS} if needs.binaries else {}
+    choices = {tool.name: _choice(tool, site, checked) for tool in wanted(needs)}
     wants_go = needs.go or any(isinstance(choice, Build) for choice in choices.values())
     go = site.find_go() if wants_go else None
     return Seen(interpreter.python_in(site.venv), go, wants_go, choices)
+
+
+def wanted(needs: Needs) -> list[Tool]:
+    return [tool for tool in TOOLS if needs.binaries and (needs.tests or not tool.for_tests)]
 
 
 def steps_for(site: Site, seen: Seen) -> list[Step]:

@@ -9,7 +9,7 @@ from tools.bootstrap.process import openly
 from tools.bootstrap.progress import span
 
 # Fastest first; folders that are not listed come after, in the order of their names.
-ORDER = ("unit", "oracle", "integration", "attacks", "scenarios", "faults")
+ORDER = ("unit", "oracle", "integration", "cli", "attacks", "scenarios", "faults")
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,30 @@ DEPLOYMENT: Object = {
 CASES: dict[str, tuple[Object, list[str], Any, str]] = {
     "at rest": (KUSTOMIZATION, ["spec", "prune"], True, ""),
     "no status yet": (KUSTOMIZATION, ["status", "conditions"], [], "no condition Ready"),
+    "healthy where it waits": (
+        {**KUSTOMIZATION, "spec": {"wait": True}},
+        ["status", "conditions"],
+        [READY, {"type": "Healthy", "status": "True"}],
+        "",
+    ),
+    "ready, but not healthy": (
+        {**KUSTOMIZATION, "spec": {"wait": True}},
+        ["status", "conditions"],
+        [READY, {"type": "Healthy", "status": "False"}],
+        "is Ready, but Healthy is False",
+    ),
+    "ready without a look": (
+        KUSTOMIZATION,
+        ["spec", "healthChecks"],
+        [{"kind": "Deployment", "name": "web"}],
+        "does not say that it is Healthy",
+    ),
+    "healthy for no reason": (
+        KUSTOMIZATION,
+        ["status", "conditions"],
+        [READY, {"type": "Healthy", "status": "True"}],
+        "waits for nothing",
+    ),
     "suspended from the start": (
         {**KUSTOMIZATION, "spec": {"suspend": True}},
         ["status", "conditions"],

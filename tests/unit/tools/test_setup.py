@@ -10,7 +10,7 @@ from tools.bootstrap.catalogue import TOOLS
 from tools.bootstrap.golang import Go
 from tools.bootstrap.machine import Platform
 from tools.bootstrap.plan import Build, Refuse, Take
-from tools.bootstrap.setup import Seen, Site, steps_for
+from tools.bootstrap.setup import Needs, Seen, Site, steps_for, wanted
 from tools.bootstrap.trouble import Trouble
 
 SITE = Site(Path(__file__).parents[3], Cache(Path("/cache/headrace")), Platform("linux", "amd64"), {})
@@ -52,3 +52,16 @@ def test_a_folder_with_another_version_refuses_before_anything_is_built() -> Non
     seen = replace(NOTHING, choices={**NOTHING.choices, "etcd": Refuse("etcd is 3.5.9", "Remove it.")})
     with pytest.raises(Trouble, match=r"3\.5\.9"):
         steps_for(SITE, seen)
+
+
+ONLY_TESTS = {"kustomize", "flux"}
+WANTED = {
+    "a command without a cluster": (Needs(), set()),
+    "a control plane": (Needs(binaries=True), {tool.name for tool in TOOLS} - ONLY_TESTS),
+    "the tests": (Needs(binaries=True, tests=True), {tool.name for tool in TOOLS}),
+}
+
+
+@pytest.mark.parametrize(("needs", "names"), WANTED.values(), ids=WANTED)
+def test_nothing_is_compiled_that_the_command_does_not_run(needs: Needs, names: set[str]) -> None:
+    assert {tool.name for tool in wanted(needs)} == names
