@@ -99,9 +99,8 @@ async def test_a_build_in_two_steps(start: Start, source: Path) -> None:
     whole = await builder.build(order(source, "plain", common_metadata=common))
     texts = await builder.build(order(source, "plain", common_metadata=common, text=True))
     assert texts.objects[0].body.decode().startswith("apiVersion: v1\ndata:\n  k: v\n")
-    finished = await builder.finish(
-        "tenant", [each.body.decode() for each in texts.objects], common_metadata=common, labels=OWNER
-    )
+    asked = order(source, "plain", common_metadata=common)
+    finished = await builder.finish(asked, [each.body.decode() for each in texts.objects])
     assert [each.body for each in finished.objects] == [each.body for each in whole.objects]
     assert finished.digest == whole.digest
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
@@ -32,12 +33,15 @@ func build(args BuildArgs) (any, *Failure) {
 	if err != nil || kind != Folder {
 		return nil, pathNotFound(source, args.Path)
 	}
-	warnings, err := prepare(source, folder, args.Spec)
+	said, err := prepare(source, folder, args.Spec)
 	if err != nil {
 		return nil, explain(source, args, "", err)
 	}
 	built, err := run(source, virtual(folder))
 	if err != nil {
+		if undecodable := firstUndecodable(source, said.scanned); undecodable != nil {
+			return nil, explain(source, args, "", undecodable)
+		}
 		return nil, explain(source, args, "kustomize build failed: ", err)
 	}
 	answer, err := collect(source, built, args)
@@ -45,7 +49,8 @@ func build(args BuildArgs) (any, *Failure) {
 		return nil, explain(source, args, "", err)
 	}
 	answer.Inputs, answer.OpenAPI = source.Inputs(), schemaChanged()
-	answer.Warnings = append(answer.Warnings, warnings...)
+	answer.LeftOut = append(answer.LeftOut, said.leftOut...)
+	answer.Warnings = append(answer.Warnings, said.warnings...)
 	return answer, nil
 }
 
@@ -67,17 +72,39 @@ func collect(source *Source, built resmap.ResMap, args BuildArgs) (*BuildAnswer,
 	collector := newCollector(args.Limits, args.Labels, args.Spec.CommonMetadata)
 	collector.text = args.Text
 	collector.origin = source.guard.origin
+	collector.locator = newLocator(source)
+	rules, err := ignoreRules(args.Spec.Ignore)
+	if err != nil {
+		return nil, err
+	}
+	collector.ignore = rules
 	for _, resource := range built.Resources() {
 		fields, err := decode(&resource.RNode)
 		if err != nil {
-			return nil, fmt.Errorf("kustomize build failed: %s/%s cannot be decoded: %w",
-				resource.GetKind(), resource.GetName(), withoutContent(err))
+			kind, name := resource.GetKind(), resource.GetName()
+			return nil, fmt.Errorf("kustomize build failed: %s/%s%s cannot be decoded: %w", kind, name,
+				inFile(source.guard.origin(kind, name)), withoutContent(err))
 		}
+		nameBuilder(fields)
 		if err := collector.add(fields); err != nil {
 			return nil, err
 		}
 	}
 	return collector.answer(), nil
+}
+
+// kustomizeVersion is the release of kustomize whose library this is (api v0.21.1).
+const kustomizeVersion = "v5.8.1"
+
+// nameBuilder corrects the label of `buildMetadata: [managedByLabel]`. The library looks for its release
+// among the modules of the program and, in any program but kustomize's own, says "(devel)", which no label
+// may be.
+func nameBuilder(fields map[string]any) {
+	metadata, _ := fields["metadata"].(map[string]any)
+	labels, _ := metadata["labels"].(map[string]any)
+	if labels[konfig.ManagedbyLabelKey] == "kustomize-(devel)" {
+		labels[konfig.ManagedbyLabelKey] = "kustomize-" + kustomizeVersion
+	}
 }
 
 // finish makes final objects of texts that the caller has decrypted or substituted.
@@ -86,13 +113,28 @@ func finish(args FinishArgs) (any, *Failure) {
 		return nil, &Failure{Reason: reasonBuild, Message: err.Error()}
 	}
 	collector := newCollector(args.Limits, args.Labels, args.CommonMetadata)
+	rules, err := ignoreRules(args.Ignore)
+	if err != nil {
+		return nil, &Failure{Reason: reasonBuild, Message: err.Error()}
+	}
+	collector.ignore = rules
+	origin := ""
+	collector.origin = func(string, string) string { return origin }
+	if source, err := OpenSource(args.Root, nil, args.Limits); args.Root != "" && err == nil {
+		defer source.Close()
+		collector.locator = newLocator(source)
+	}
 	for index, text := range args.Texts {
+		origin = ""
+		if index < len(args.Origins) {
+			origin = args.Origins[index]
+		}
 		fields, err := parseOne(text)
 		if err == nil {
 			err = collector.add(fields)
 		}
 		if err != nil {
-			return nil, &Failure{Reason: reasonBuild, Message: fmt.Sprintf("object %d: %v", index+1, err)}
+			return nil, &Failure{Reason: reasonBuild, Message: err.Error(), Position: index + 1}
 		}
 	}
 	return collector.answer(), nil

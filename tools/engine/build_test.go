@@ -250,15 +250,57 @@ func TestNormalisation(t *testing.T) {
 		"protocol of a Service": {
 			"apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 1}, {port: 2, " +
 				"protocol: UDP}]}\n",
-			`{"apiVersion":"v1","kind":"Service","metadata":{"name":"s"},"spec":{"ports":[{"port":1,"protocol":"TCP"},{"port":2,"protocol":"UDP"}]}}`,
+			`{"apiVersion":"v1","kind":"Service","metadata":{"name":"s"},"spec":{"ports":` +
+				`[{"port":1,"protocol":"TCP","targetPort":0},{"port":2,"protocol":"UDP","targetPort":0}]}}`,
 		},
 		"protocol in a CronJob, not of init containers": {
-			"apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: s}\nspec: {jobTemplate: {spec: " +
-				"{template: {spec: " +
-				"{containers: [{ports: [{containerPort: 1}]}], initContainers: [{ports: [{containerPort: " +
-				"1}]}]}}}}}\n",
-			`{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"s"},"spec":{"jobTemplate":{"spec":{"template":{"spec":` +
-				`{"containers":[{"ports":[{"containerPort":1,"protocol":"TCP"}]}],"initContainers":[{"ports":[{"containerPort":1}]}]}}}}}}`,
+			"apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: s}\nspec: {schedule: x, jobTemplate: {spec: " +
+				"{template: {spec: {containers: [{name: c, ports: [{containerPort: 1}]}], initContainers: " +
+				"[{name: i, ports: [{containerPort: 1}]}]}}}}}\n",
+			`{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"s"},"spec":{"jobTemplate":{"metadata":{},` +
+				`"spec":{"template":{"metadata":{},"spec":{"containers":[{"name":"c","ports":[{"containerPort":1,` +
+				`"protocol":"TCP"}],"resources":{}}],"initContainers":[{"name":"i","ports":[{"containerPort":1}],` +
+				`"resources":{}}]}}}},"schedule":"x"}}`,
+		},
+		"quantities, zeros and unknown fields": {
+			"apiVersion: v1\nkind: Pod\nmetadata: {name: s, labels: {}}\nspec: {hostNetwork: false, containers: " +
+				"[{name: c, imge: x, resources: {limits: {cpu: 1000m, memory: 1024Mi}, requests: {cpu: 0.5}}}]}\n",
+			`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"s"},"spec":{"containers":[{"name":"c","resources":` +
+				`{"limits":{"cpu":"1","memory":"1Gi"},"requests":{"cpu":"500m"}}}]}}`,
+		},
+		"replicas of zero, a selector that is missing": {
+			"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: s}\nspec: {replicas: 0, paused: false}\n",
+			`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"s"},"spec":{"replicas":0,"selector":` +
+				`null,"strategy":{},"template":{"metadata":{},"spec":{"containers":null}}}}`,
+		},
+		"an autoscaler": {
+			"apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: s}\nspec: {maxReplicas: 3, " +
+				"metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: " +
+				"80}}}], scaleTargetRef: {kind: Deployment, name: s}}\nstatus: {currentReplicas: 7}\n",
+			`{"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"name":"s"},"spec":` +
+				`{"maxReplicas":3,"metrics":[{"resource":{"name":"cpu","target":{"averageUtilization":80,"type":` +
+				`"Utilization"}},"type":"Resource"}],"scaleTargetRef":{"kind":"Deployment","name":"s"}}}`,
+		},
+		"a Role as it is": {
+			"apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: s, creationTimestamp: null}\n" +
+				"rules: [{verbs: [get], nonResourceURLs: [/x]}]\nstatus: {}\n",
+			`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"creationTimestamp":null,` +
+				`"name":"s"},"rules":[{"nonResourceURLs":["/x"],"verbs":["get"]}],"status":{}}`,
+		},
+		"a type that does not fit": {
+			"apiVersion: v1\nkind: Service\nmetadata: {name: s, creationTimestamp: null}\nspec: {ports: [{port: " +
+				"http}], extra: 1}\nstatus: {}\n",
+			`{"apiVersion":"v1","kind":"Service","metadata":{"name":"s"},"spec":{"extra":1,"ports":` +
+				`[{"port":"http"}]}}`,
+		},
+		"data that is not base64": {
+			"apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: '!'}\nstringData: {b: x}\n",
+			`{"apiVersion":"v1","data":{"a":"!"},"kind":"Secret","metadata":{"name":"s"},"stringData":{"b":"x"}}`,
+		},
+		"what SOPS encrypted": {
+			"apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: 'ENC[x]'}\nsops: {mac: 'ENC[y]'}\n",
+			`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"sops":{"mac":"ENC[y]"},"stringData":{"a":` +
+				`"ENC[x]"}}`,
 		},
 		"numbers and strings": {
 			"apiVersion: v1\nkind: X\nmetadata: {name: s}\nd: {a: 12345678901234567890, b: 1.5, c: on, e: " +
@@ -277,7 +319,12 @@ func TestNormalisation(t *testing.T) {
 				map[string]string{"a.yaml": row.manifest})})); got != row.want {
 				t.Errorf("got  %s\nwant %s", got, row.want)
 			}
-			finished, failure := ask(t, "finish", FinishArgs{Texts: []string{row.manifest}})
+			var texts []string
+			text := BuildArgs{Root: tree(t, map[string]string{"a.yaml": row.manifest}), Text: true}
+			for _, object := range mustBuild(t, text).Objects {
+				texts = append(texts, object.Text)
+			}
+			finished, failure := ask(t, "finish", FinishArgs{Texts: texts})
 			if failure != nil {
 				t.Fatalf("finish: %+v", *failure)
 			}
@@ -291,15 +338,17 @@ func TestNormalisation(t *testing.T) {
 func TestFinishRefuses(t *testing.T) {
 	rows := map[string]struct{ text, message string }{
 		"a second document": {configMap + "---\n" + configMap, "more than one YAML document"},
-		"no object":         {"- a\n", "cannot unmarshal"},
+		"no object":         {"- a\n", "is not an object"},
 		"a bomb":            {lol(), "YAML expands beyond"},
 		"a syntax error":    {"a: [CANARY-7f3a\n", "yaml: "},
+		"an unknown anchor": {"a: *CANARY-7f3a\n", "yaml: unknown …"},
+		"a key twice":       {configMap + "kind: CANARY-7f3a\n", "already"},
+		"a type it is not":  {"a: !!int CANARY-7f3a\n", "yaml: "},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			_, failure := ask(t, "finish", FinishArgs{Texts: []string{configMap, row.text}})
-			if failure == nil || !strings.HasPrefix(failure.Message, "object 2: ") ||
-				!strings.Contains(failure.Message, row.message) {
+			if failure == nil || failure.Position != 2 || !strings.Contains(failure.Message, row.message) {
 				t.Errorf("got %+v", failure)
 			}
 			if failure != nil && strings.Contains(failure.Message, secretText) {
@@ -350,8 +399,10 @@ func TestUnknownAndDeprecatedFieldsAreNamed(t *testing.T) {
 		"base/kustomization.yaml": "resources: [c.yaml]\n", "base/c.yaml": configMap,
 	})})
 	all := strings.Join(answer.Warnings, "\n")
-	if !strings.Contains(all, `unknown field "mystery" is ignored`) || !strings.Contains(all,
-		"'bases' is deprecated") {
+	if !strings.Contains(all, "'bases' is deprecated") || strings.Contains(all, "mystery") {
+		t.Errorf("got %s", all)
+	}
+	if all = strings.Join(answer.LeftOut, "\n"); !strings.Contains(all, "mystery is not a field") {
 		t.Errorf("got %s", all)
 	}
 }

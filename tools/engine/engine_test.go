@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 }
 
 // tree writes files (name -> content) into a new folder; content "-> x" makes a link to x.
-func tree(t *testing.T, files map[string]string) string {
+func tree(t testing.TB, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
 	for name, content := range files {

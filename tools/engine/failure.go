@@ -41,6 +41,8 @@ func explain(source *Source, args BuildArgs, prefix string, err error) *Failure 
 	message := sanitise(err.Error(), args)
 	if len(refusals) > 0 {
 		message = refusedURL{strings.Join(unique(refusals), ", ")}.Error()
+	} else if source.guard.refusal != nil {
+		message = source.guard.refusal.Error()
 	} else {
 		message = inOurWords(message)
 	}
@@ -189,13 +191,18 @@ func (g *guard) blame(message string) (string, int) {
 
 // versionString enters build keys.
 func versionString() string {
-	version := "unknown"
+	kustomize, types := moduleVersion("sigs.k8s.io/kustomize/api"), moduleVersion("k8s.io/api")
+	return engineVersion + " kustomize/" + kustomize + " types/" + types
+}
+
+// moduleVersion is the version of a module that this program was built with.
+func moduleVersion(path string) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range info.Deps {
-			if module.Path == "sigs.k8s.io/kustomize/api" {
-				version = module.Version
+			if module.Path == path {
+				return module.Version
 			}
 		}
 	}
-	return engineVersion + " kustomize/" + version
+	return "unknown"
 }

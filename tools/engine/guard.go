@@ -21,6 +21,7 @@ const (
 	maxExpandedBytes = 10 << 20
 	maxAliasUses     = 10_000 // expanded, per document; 100 uses of one anchor are ordinary, 10^9 are not
 	maxDepth         = 100
+	maxDocuments     = 20_000 // of one file; kustomize takes time for empty ones too
 )
 
 // guard checks each file that a build reads and remembers what error messages and origins need.
@@ -30,6 +31,7 @@ type guard struct {
 	objects  map[objectID]bool       // of all files; group left empty
 	defined  map[definition][]string // object -> files that hold one of that kind and name, first read first
 	mistakes []mistake
+	refusal  error // the first: kustomize takes some files that cannot be read for absent ones
 }
 
 type definition struct{ kind, name string }
@@ -54,17 +56,27 @@ func tooLarge(name string) error {
 
 // check fails for a file that must not reach a YAML parser. Each file is checked once.
 func (g *guard) check(name string, content []byte) error {
+	err := g.examine(name, content)
+	if g.refusal == nil {
+		g.refusal = err
+	}
+	return err
+}
+
+func (g *guard) examine(name string, content []byte) error {
 	if g.seen[name] {
 		return nil
 	}
 	if len(content) > maxFileBytes {
 		return tooLarge(name)
 	}
+	if bytes.Count(content, []byte("\n---")) > maxDocuments {
+		return fmt.Errorf("'%s' has more than %d YAML documents", name, maxDocuments)
+	}
 	extension := path.Ext(name)
 	isYAML := extension == ".yaml" || extension == ".yml" || path.Base(name) == "Kustomization"
-	// A file of any name may be listed as a resource; without an alias, or many brackets, it cannot do harm.
-	if isYAML || bytes.ContainsRune(content, '*') || bytes.Count(content, []byte{'['}) > maxDepth ||
-		bytes.Count(content, []byte{'{'}) > maxDepth {
+	// A file of any name may be listed as a resource; without an alias or many levels it cannot do harm.
+	if isYAML || bytes.ContainsRune(content, '*') || mayBeDeep(content) {
 		if err := g.parse(name, content); err != nil {
 			return err
 		}
@@ -107,6 +119,11 @@ func (g *guard) parse(name string, content []byte) error {
 		}
 		if err := checkTree(name, &document); err != nil {
 			return err
+		}
+		if isConfiguration(name, &document) {
+			if err := checkConfiguration(name, &document); err != nil {
+				return err
+			}
 		}
 		g.remember(name, &document)
 	}
@@ -188,24 +205,22 @@ func saturate(of cost) cost {
 	return of
 }
 
-// remember notes the object that a document defines.
+// remember notes the objects that a document defines.
 func (g *guard) remember(name string, document *yaml.Node) {
-	if len(document.Content) == 0 {
-		return
-	}
-	object := document.Content[0]
-	kind, metadata := child(object, "kind"), child(object, "metadata")
-	if kind == nil || metadata == nil {
-		return
-	}
-	if called := child(metadata, "name"); called != nil {
-		id := objectID{kind: kind.Value, name: called.Value}
-		if namespace := child(metadata, "namespace"); namespace != nil {
-			id.namespace = namespace.Value
+	for _, object := range manifests(document) {
+		kind, metadata := child(object, "kind"), child(object, "metadata")
+		if kind == nil || metadata == nil {
+			continue
 		}
-		g.objects[id] = true
-		key := definition{kind.Value, called.Value}
-		g.defined[key] = append(g.defined[key], name)
+		if called := child(metadata, "name"); called != nil {
+			id := objectID{kind: kind.Value, name: called.Value}
+			if namespace := child(metadata, "namespace"); namespace != nil {
+				id.namespace = namespace.Value
+			}
+			g.objects[id] = true
+			key := definition{kind.Value, called.Value}
+			g.defined[key] = append(g.defined[key], name)
+		}
 	}
 }
 

@@ -38,6 +38,24 @@ func TestYAMLIsBounded(t *testing.T) {
 			200), "nested deeper"},
 		"a file of eleven MiB": {"app/a.yaml", "a: " + strings.Repeat("x", 11<<20),
 			"is larger than 10 MiB"},
+		"a patch in the kustomization": {
+			"app/kustomization.yaml", "patches:\n- patch: |\n" + indented(lol()),
+			"'app/kustomization.yaml': YAML expands beyond 10 MiB",
+		},
+		"a transformer's patch": {
+			"app/kustomization.yaml", "transformers:\n- |\n" + indented("apiVersion: builtin\n"+
+				"kind: PatchTransformer\nmetadata: {name: p}\npatch: |\n"+indented(lol())),
+			"YAML expands beyond 10 MiB",
+		},
+		"levels without brackets": {
+			"app/kustomization.yaml", "resources: [a.txt] # deep",
+			"'app/a.txt': YAML is nested deeper than 100 levels",
+		},
+		"a million documents": {"app/a.yaml", strings.Repeat("---\n", 1_000_000), "YAML documents"},
+		"a key twice in the kustomization": {
+			"app/kustomization.yaml", "resources: [a.yaml]\nresources: []\n",
+			"'resources' is there twice (app/kustomization.yaml:2)",
+		},
 		"no YAML at all": {"app/a.yaml", "a: [\x00",
 			"failed to decode Kubernetes YAML from app/a.yaml"},
 		"a tag that is not ours": {"app/a.yaml", "!!python/object/apply:os.system [x]\n",
@@ -48,6 +66,9 @@ func TestYAMLIsBounded(t *testing.T) {
 			files := map[string]string{row.file: row.content}
 			if strings.Contains(row.content, "a.txt") {
 				files["app/a.txt"] = lol()
+			}
+			if strings.Contains(row.content, "deep") {
+				files["app/a.txt"] = "a:\n  " + strings.Repeat("- ", 9_000) + "x\n"
 			}
 			root := tree(t, files)
 			var before, after runtime.MemStats
@@ -64,6 +85,45 @@ func TestYAMLIsBounded(t *testing.T) {
 			}
 		})
 	}
+}
+
+func indented(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n    ") + "\n"
+}
+
+func TestPatchesOfTheSpecAreBounded(t *testing.T) {
+	failure := mustFail(t, BuildArgs{Root: tree(t, map[string]string{"a.yaml": configMap}),
+		Spec: Spec{Patches: []SpecPatch{{Patch: configMap}, {Patch: lol()}}}})
+	if failure.Message != "'spec.patches[1].patch': YAML expands beyond 10 MiB" {
+		t.Errorf("got %s", failure.Message)
+	}
+}
+
+func TestForeignTagsAreRefused(t *testing.T) {
+	head := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
+	rows := map[string]struct{ content, message string }{
+		"on a mapping": {head + "data: !foo {k: v}\n", "in a.yaml cannot be decoded: line 4: the YAML tag '!foo'"},
+		"on a list":    {head + "data: {k: !!python/tuple [v]}\n", "line 4: the YAML tag '!!python/tuple'"},
+		"on a scalar":  {head + "data:\n  k: !env HOME\n", "line 5: the YAML tag '!env'"},
+		"YAML's own":   {head + "data: !!map {k: !!str v, b: !!binary aGk=}\n", ""},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			args := BuildArgs{Root: tree(t, map[string]string{"a.yaml": row.content})}
+			if row.message == "" {
+				mustBuild(t, args)
+			} else if failure := mustFail(t, args); !strings.Contains(failure.Message, row.message) {
+				t.Errorf("got %s", failure.Message)
+			}
+		})
+	}
+}
+
+func TestTextThatIsNoYAMLIsNobodysBusiness(t *testing.T) {
+	mustBuild(t, BuildArgs{Root: tree(t, map[string]string{
+		"kustomization.yaml": "configMapGenerator: [{name: c, files: [a.txt], literals: ['k=&a *a [ [']}]\n",
+		"a.txt":              strings.Repeat("- * [ {", 500) + "\n" + strings.Repeat(" ", 500) + "x\n",
+	})})
 }
 
 func TestOrdinaryAliasesAreExpanded(t *testing.T) {
@@ -128,7 +188,7 @@ func TestLimits(t *testing.T) {
 	}{
 		"objects": {many.String(), Limits{Objects: 29},
 			"build has at least 30 objects, limit 29 (--max-objects)"},
-		"objects in a List": {list, Limits{Objects: 29}, "build has 30 objects, limit 29 (--max-objects)"},
+		"objects in a List": {list, Limits{Objects: 29}, "build has at least 30 objects, limit 29 (--max-objects)"},
 		"bytes": {many.String(), Limits{Bytes: 3000},
 			"build has more than 3000 bytes of objects, the limit of one build"},
 		"within both": {many.String(), Limits{Objects: 30, Bytes: 10_000}, ""},

@@ -24,8 +24,13 @@ func main() {
 	refuseNetwork()
 	requests := make(chan []byte, 16)
 	go read(os.Stdin, requests)
+	if len(os.Args) > 1 && os.Args[1] == expressionsOnly {
+		serve(requests, os.Stdout, func() {})
+		return
+	}
 	warmSchema()
-	serve(requests, os.Stdout)
+	debug.FreeOSMemory() // parsing the schema took twice what it keeps
+	serve(requests, os.Stdout, restoreSchema)
 }
 
 // read feeds lines to requests and ends the process when the controller is gone.
@@ -40,7 +45,8 @@ func read(input io.Reader, requests chan<- []byte) {
 	}
 }
 
-func serve(requests <-chan []byte, output io.Writer) {
+// serve answers requests in order. settle runs after each answer, for which somebody waits.
+func serve(requests <-chan []byte, output io.Writer, settle func()) {
 	out := bufio.NewWriterSize(output, 1<<16)
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
@@ -52,7 +58,7 @@ func serve(requests <-chan []byte, output io.Writer) {
 		if err := out.Flush(); err != nil {
 			os.Exit(1)
 		}
-		restoreSchema() // after the answer, for which somebody waits
+		settle()
 	}
 }
 
@@ -87,6 +93,18 @@ func dispatch(request Request) (any, *Failure) {
 			return nil, &Failure{Reason: "BadRequest", Message: "finish: " + err.Error()}
 		}
 		return guarded(func() (any, *Failure) { return finish(args) })
+	case "check":
+		var args CheckArgs
+		if err := json.Unmarshal(request.Args, &args); err != nil {
+			return nil, &Failure{Reason: "BadRequest", Message: "check: " + err.Error()}
+		}
+		return guarded(func() (any, *Failure) { return checkExpressions(args) })
+	case "evaluate":
+		var args EvaluateArgs
+		if err := json.Unmarshal(request.Args, &args); err != nil {
+			return nil, &Failure{Reason: "BadRequest", Message: "evaluate: " + err.Error()}
+		}
+		return guarded(func() (any, *Failure) { return evaluateExpressions(args) })
 	default:
 		return nil, &Failure{Reason: "BadRequest", Message: fmt.Sprintf("unknown op %q", request.Op)}
 	}

@@ -3,13 +3,14 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 
 	goyaml "go.yaml.in/yaml/v3"
@@ -24,12 +25,15 @@ type collector struct {
 	limits  Limits
 	labels  map[string]string
 	common  CommonMetadata
+	ignore  []ignoreRule
 	text    bool
 	origin  func(kind, name string) string
+	locator *locator
 	content hash.Hash // of what was built, before labels
 	bytes   int64
 	ids     map[objectID]bool
 	objects []Object
+	leftOut []string
 }
 
 // objectID is what the API server tells objects apart by; the version is not part of it.
@@ -46,13 +50,15 @@ func newCollector(limits Limits, labels map[string]string, common CommonMetadata
 	return &collector{
 		limits: limits, labels: labels, common: common, content: sha256.New(), ids: map[objectID]bool{},
 		origin: func(string, string) string { return "" }, objects: []Object{},
+		locator: newLocator(nil), leftOut: []string{},
 	}
 }
 
 func (c *collector) answer() *BuildAnswer {
 	return &BuildAnswer{
-		Objects: c.objects, Digest: "sha256:" + hex.EncodeToString(c.content.Sum(nil)), Warnings: []string{},
-		Inputs: Inputs{Reads: []string{}, Lists: []string{}, Misses: []string{}},
+		Objects: c.objects, Digest: "sha256:" + hex.EncodeToString(c.content.Sum(nil)), LeftOut: c.leftOut,
+		Warnings: []string{},
+		Inputs:   Inputs{Reads: []string{}, Lists: []string{}, Misses: []string{}},
 	}
 }
 
@@ -90,21 +96,27 @@ func (c *collector) add(fields map[string]any) error {
 	if c.text {
 		return c.addText(object, fields)
 	}
-	normalise(group, kind, fields)
-	body, err := canonical(fields)
+	fields, dropped := normalise(group, version, kind, fields)
+	c.leftOut = append(c.leftOut, c.locator.lines(object, dropped)...)
+	metadata, _ = fields["metadata"].(map[string]any)
+	encoded, err := encodeFields(fields)
 	if err != nil {
-		return fmt.Errorf("kustomize build failed: %s/%s: %w", kind, name, err)
+		return fmt.Errorf("kustomize build failed: %s/%s%s: %w", kind, name, inFile(object.Origin), err)
 	}
-	c.content.Write(body)
+	c.content.Write(encoded.bytes())
 	c.content.Write([]byte{'\n'})
 	// Owner labels first: commonMetadata may overwrite them (the contract, section 14), which gives the
 	// object up.
 	setMetadata(metadata, "labels", c.labels, c.common.Labels)
 	setMetadata(metadata, "annotations", c.common.Annotations)
-	if body, err = canonical(fields); err != nil {
+	if encoded, err = encoded.with("metadata", metadata); err != nil {
 		return fmt.Errorf("kustomize build failed: %s/%s: %w", kind, name, err)
 	}
+	body := encoded.bytes()
 	object.Body, object.Digest, object.Steering = body, digest(body), c.steering(metadata)
+	if object.Ignore, err = ignored(c.ignore, object, metadata); err != nil {
+		return err
+	}
 	return c.keep(object, len(body))
 }
 
@@ -130,10 +142,7 @@ func (c *collector) keep(object Object, size int) error {
 }
 
 func (c *collector) checkIdentity(object Object, metadata map[string]any) error {
-	where := ""
-	if object.Origin != "" {
-		where = " in " + object.Origin
-	}
+	where := inFile(object.Origin)
 	switch {
 	case object.Kind == "" || object.Version == "":
 		return fmt.Errorf("object '%s'%s has no kind or apiVersion", object.Name, where)
@@ -169,6 +178,13 @@ func (c *collector) steering(metadata map[string]any) map[string][]string {
 	return found
 }
 
+func inFile(origin string) string {
+	if origin == "" {
+		return ""
+	}
+	return " in " + origin
+}
+
 func setMetadata(metadata map[string]any, field string, layers ...map[string]string) {
 	values, _ := metadata[field].(map[string]any)
 	for _, layer := range layers {
@@ -182,17 +198,6 @@ func setMetadata(metadata map[string]any, field string, layers ...map[string]str
 	}
 }
 
-// canonical is JSON with sorted keys, integers as integers and nothing escaped for HTML.
-func canonical(fields map[string]any) ([]byte, error) {
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(fields); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buffer.Bytes(), []byte{'\n'}), nil
-}
-
 // decode gives the fields of a built object as the stock binary prints them. That one writes each object as
 // YAML and reads it again, which takes eight times as long and, but for a few odd nodes, gives what the node
 // says anyway. Its one other difference, found by comparing 400,000 random scalars, is an error of its own
@@ -202,11 +207,31 @@ func decode(object *kyaml.RNode) (map[string]any, error) {
 	if isPlain(object.YNode()) {
 		return fields, object.YNode().Decode(&fields)
 	}
+	if foreign := foreignTag(object.YNode()); foreign != nil {
+		return nil, fmt.Errorf("line %d: the YAML tag '%.80s' has no meaning in a manifest", foreign.Line,
+			foreign.Tag)
+	}
 	text, err := object.String()
 	if err != nil {
 		return nil, err
 	}
 	return fields, kyaml.Unmarshal([]byte(text), &fields)
+}
+
+// foreignTag finds a tag that is not YAML's own: it asks for a type of some program's, which would be lost.
+func foreignTag(node *goyaml.Node) *goyaml.Node {
+	switch node.ShortTag() {
+	case "", "!", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq", "!!binary", "!!timestamp",
+		"!!merge", "!!set", "!!omap", "!!pairs":
+	default:
+		return node
+	}
+	for _, inner := range node.Content {
+		if found := foreignTag(inner); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // isPlain says whether writing and reading a node cannot change it.
@@ -221,6 +246,9 @@ func isPlain(node *goyaml.Node) bool {
 		}
 		return false
 	case goyaml.MappingNode, goyaml.SequenceNode, goyaml.DocumentNode:
+		if tag := node.ShortTag(); tag != "" && tag != "!!map" && tag != "!!seq" {
+			return false
+		}
 		for _, each := range node.Content {
 			if !isPlain(each) {
 				return false
@@ -231,7 +259,8 @@ func isPlain(node *goyaml.Node) bool {
 	return false
 }
 
-// parseOne decodes the YAML of exactly one object, with the limits that files have.
+// parseOne decodes the YAML of exactly one object, with the limits that files have, as the library reads it
+// that wrote the text: YAML's versions differ about yes and on.
 func parseOne(text string) (map[string]any, error) {
 	if len(text) > maxFileBytes {
 		return nil, tooLarge("object")
@@ -239,96 +268,57 @@ func parseOne(text string) (map[string]any, error) {
 	decoder := goyaml.NewDecoder(strings.NewReader(text))
 	var document goyaml.Node
 	if err := decoder.Decode(&document); err != nil {
-		return nil, withoutContent(err)
+		return nil, withoutValues(err)
 	}
 	if err := checkTree("object", &document); err != nil {
 		return nil, err
-	}
-	fields := map[string]any{}
-	if err := document.Decode(&fields); err != nil {
-		return nil, withoutContent(err)
 	}
 	var second goyaml.Node
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		return nil, errors.New("holds more than one YAML document")
 	}
-	return fields, nil
+	content, err := yaml.YAMLToJSONStrict([]byte(text))
+	if err != nil {
+		return nil, withoutValues(err)
+	}
+	fields := map[string]any{}
+	numbers := json.NewDecoder(bytes.NewReader(content))
+	numbers.UseNumber() // a float has 53 bits
+	if err := numbers.Decode(&fields); err != nil {
+		return nil, errors.New("is not an object")
+	}
+	return withNumbers(fields).(map[string]any), nil
 }
 
-// normalise does what Flux does to an object before it applies it (the contract, section 7.1), as far as that
-// needs no knowledge of a kind's type. What the API server refuses is left for it to refuse.
-func normalise(group, kind string, fields map[string]any) {
-	if kind != "CustomResourceDefinition" || group != "apiextensions.k8s.io" {
-		delete(fields, "status")
-	}
-	dropNull(fields, "metadata", "creationTimestamp")
-	switch group + "/" + kind {
-	case "/Secret":
-		mergeStringData(fields)
-	case "/Service":
-		setProtocols(fields, "spec")
-	case "/Pod":
-		setContainerProtocols(fields, "spec")
-	case "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet", "batch/Job":
-		dropNull(fields, "spec", "template", "metadata", "creationTimestamp")
-		setContainerProtocols(fields, "spec", "template", "spec")
-	case "batch/CronJob":
-		dropNull(fields, "spec", "jobTemplate", "metadata", "creationTimestamp")
-		dropNull(fields, "spec", "jobTemplate", "spec", "template", "metadata", "creationTimestamp")
-		setContainerProtocols(fields, "spec", "jobTemplate", "spec", "template", "spec")
-	}
-}
-
-func at(fields map[string]any, path ...string) map[string]any {
-	for _, key := range path {
-		fields, _ = fields[key].(map[string]any)
-	}
-	return fields
-}
-
-func dropNull(fields map[string]any, path ...string) {
-	parent, key := at(fields, path[:len(path)-1]...), path[len(path)-1]
-	if value, ok := parent[key]; ok && value == nil {
-		delete(parent, key)
-	}
-}
-
-func setContainerProtocols(fields map[string]any, path ...string) {
-	containers, _ := at(fields, path...)["containers"].([]any)
-	for _, each := range containers {
-		if container, ok := each.(map[string]any); ok {
-			setProtocols(container)
+// withNumbers puts in numbers of the kinds that a build has.
+func withNumbers(value any) any {
+	switch of := value.(type) {
+	case map[string]any:
+		for key, inner := range of {
+			of[key] = withNumbers(inner)
+		}
+	case []any:
+		for i, inner := range of {
+			of[i] = withNumbers(inner)
+		}
+	case json.Number:
+		text := of.String()
+		if whole, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return whole
+		}
+		if whole, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return whole
+		}
+		if float, err := of.Float64(); err == nil && strings.ContainsAny(text, ".eE") {
+			return float
 		}
 	}
+	return value
 }
 
-// setProtocols names the default, without which server-side apply cannot tell two ports of one number apart.
-func setProtocols(fields map[string]any, path ...string) {
-	ports, _ := at(fields, path...)["ports"].([]any)
-	for _, each := range ports {
-		if port, ok := each.(map[string]any); ok && port["protocol"] == nil {
-			port["protocol"] = "TCP"
-		}
-	}
-}
+// quoted is what an error about a text repeats of it: a value that was put in may be a secret.
+var quoted = regexp.MustCompile("(?s)`.*?`|\"(?:[^\"\\\\]|\\\\.)*\"|anchor '[^']*'")
 
-func mergeStringData(fields map[string]any) {
-	plain, ok := fields["stringData"].(map[string]any)
-	if !ok {
-		return
-	}
-	for _, value := range plain {
-		if _, isText := value.(string); !isText {
-			return // the API server's error names the field better
-		}
-	}
-	data, _ := fields["data"].(map[string]any)
-	if data == nil {
-		data = map[string]any{}
-	}
-	for key, value := range plain {
-		data[key] = base64.StdEncoding.EncodeToString([]byte(value.(string)))
-	}
-	fields["data"] = data
-	delete(fields, "stringData")
+func withoutValues(err error) error {
+	return errors.New(quoted.ReplaceAllString(dropContent(err.Error()), "…"))
 }

@@ -73,7 +73,7 @@ func TestOneLineAnAnswerInOrder(t *testing.T) {
 	}
 	fmt.Fprintln(requests, strings.Join(lines, "\n"))
 	want := []string{
-		`{"id":1,"ok":{"protocol":1,"engine":"headrace-engine/1 kustomize/`,
+		`{"id":1,"ok":{"protocol":1,"engine":"headrace-engine/2 kustomize/`,
 		`{"id":2,"error":{"reason":"BadRequest"`,
 		`{"id":0,"error":{"reason":"BadRequest"`, `{"id":3,"ok":{"objects":[`,
 		`{"id":4,"error":{"reason":"BadRequest"`,

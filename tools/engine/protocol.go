@@ -12,13 +12,17 @@ import "encoding/json"
 //	hello   no arguments          -> Hello
 //	build   BuildArgs             -> BuildAnswer
 //	finish  FinishArgs            -> BuildAnswer, without inputs
+//	check     CheckArgs           -> CheckAnswer, of expressions: cel.go
+//	evaluate  EvaluateArgs        -> EvaluateAnswer
 //
+// A process that is started with the argument "expressions" is for the last two only: it does not spend 40 MB
+// on kustomize's schema.
 // End of input ends the process at once, in the middle of a build too. Stderr carries log lines for people.
 // A change that an older client would misread raises protocolVersion; one that only changes what a build
 // yields raises engineVersion, which enters every build's key.
 const (
 	protocolVersion = 1
-	engineVersion   = "headrace-engine/1"
+	engineVersion   = "headrace-engine/2"
 )
 
 // Request is one line on stdin.
@@ -60,8 +64,13 @@ type BuildArgs struct {
 type FinishArgs struct {
 	Texts          []string          `json:"texts"` // one object each, in apply order
 	CommonMetadata CommonMetadata    `json:"commonMetadata"`
+	Ignore         []SpecIgnore      `json:"ignore"`
 	Labels         map[string]string `json:"labels"`
 	Limits         Limits            `json:"limits"`
+	// Root and Origins say where each text came from, to find the line of a field that is left out. Both may
+	// be missing.
+	Root    string   `json:"root"`
+	Origins []string `json:"origins"`
 }
 
 // Spec holds the fields of a Kustomization's spec that shape its build.
@@ -75,6 +84,13 @@ type Spec struct {
 	IgnoreMissingComponents bool           `json:"ignoreMissingComponents"`
 	BuildMetadata           []string       `json:"buildMetadata"`
 	CommonMetadata          CommonMetadata `json:"commonMetadata"`
+	Ignore                  []SpecIgnore   `json:"ignore"`
+}
+
+// SpecIgnore names fields that others may change, by JSON pointers, and of which objects.
+type SpecIgnore struct {
+	Paths  []string      `json:"paths"`
+	Target *SpecSelector `json:"target"`
 }
 
 // SpecPatch is an inline strategic merge or JSON6902 patch.
@@ -119,6 +135,7 @@ type BuildAnswer struct {
 	Objects  []Object `json:"objects"`  // in kustomize's output order
 	Digest   string   `json:"digest"`   // of the built content before labels and commonMetadata
 	Inputs   Inputs   `json:"inputs"`   // what the build depends on
+	LeftOut  []string `json:"leftOut"`  // fields that the types of objects do not have, a line each
 	Warnings []string `json:"warnings"` // for people
 	OpenAPI  bool     `json:"openapi"`  // a kustomization has its own schema: build it in the side process
 }
@@ -143,6 +160,8 @@ type Object struct {
 	Steering map[string][]string `json:"steering"`
 	// Origin is the file that defines the object, relative to root, where known.
 	Origin string `json:"origin,omitempty"`
+	// Ignore: JSON pointers of the spec's rules that select the object.
+	Ignore []string `json:"ignore,omitempty"`
 	// Body is canonical JSON: sorted keys, nothing escaped for HTML.
 	Body json.RawMessage `json:"body,omitempty"`
 	Text string          `json:"text,omitempty"` // YAML, when BuildArgs.Text asks for it
@@ -151,10 +170,12 @@ type Object struct {
 // Failure is why a request has no result. Reason is one of the contract's, or PathNotFound for a spec.path
 // that the artifact does not have, or BadRequest for a mistake of the client's.
 type Failure struct {
-	Reason  string  `json:"reason"`
-	Message string  `json:"message"`
-	File    string  `json:"file,omitempty"` // in the source, where known
-	Line    int     `json:"line,omitempty"`
-	OpenAPI bool    `json:"openapi,omitempty"`
-	Inputs  *Inputs `json:"inputs,omitempty"` // the same inputs fail again
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+	File    string `json:"file,omitempty"` // in the source, where known
+	Line    int    `json:"line,omitempty"`
+	// Position, from 1, of the text that finish failed for.
+	Position int     `json:"position,omitempty"`
+	OpenAPI  bool    `json:"openapi,omitempty"`
+	Inputs   *Inputs `json:"inputs,omitempty"` // the same inputs fail again
 }

@@ -20,6 +20,9 @@ const virtualRoot = "/.source"
 
 const maxLinks = 40 // as Linux has it
 
+// maxKeptBytes bounds what one build keeps of files, for kustomize reads again what was scanned before it.
+const maxKeptBytes = 8 << 20
+
 // Source is the file system of one build: an unpacked artifact and files handed over in memory, nothing else.
 //
 // Every name is resolved, links included, before it is looked at, and opened through os.Root, which the
@@ -34,6 +37,16 @@ type Source struct {
 	lists     map[string]bool
 	misses    map[string]bool
 	folders   map[string]bool // those that were met, whatever became of it
+
+	// An artifact does not change while it is built, so nothing is looked at twice.
+	entries   map[string]entry
+	contents  map[string][]byte
+	keptBytes int
+}
+
+type entry struct {
+	info fs.FileInfo
+	err  error
 }
 
 var _ filesys.FileSystem = (*Source)(nil)
@@ -47,7 +60,7 @@ func OpenSource(folder string, overrides map[string][]byte, limits Limits) (*Sou
 	source := &Source{
 		root: root, guard: newGuard(limits), memory: map[string][]byte{}, generated: map[string]bool{},
 		reads: map[string]bool{}, lists: map[string]bool{}, misses: map[string]bool{},
-		folders: map[string]bool{},
+		folders: map[string]bool{}, entries: map[string]entry{}, contents: map[string][]byte{},
 	}
 	for name, content := range overrides {
 		source.memory[path.Clean(name)] = content
@@ -116,7 +129,7 @@ func (s *Source) Look(name string) (string, Kind, error) {
 	if _, ok := s.memory[resolved]; ok {
 		return resolved, File, nil
 	}
-	info, err := s.root.Stat(resolved)
+	info, err := s.look(resolved)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		s.misses[resolved] = true
@@ -131,6 +144,16 @@ func (s *Source) Look(name string) (string, Kind, error) {
 	default:
 		return "", Missing, fmt.Errorf("'%s' is neither a file nor a folder", resolved)
 	}
+}
+
+// look says what is there under a name, links not followed.
+func (s *Source) look(name string) (fs.FileInfo, error) {
+	known, ok := s.entries[name]
+	if !ok {
+		known.info, known.err = s.root.Lstat(name)
+		s.entries[name] = known
+	}
+	return known.info, known.err
 }
 
 // resolve follows links and gives the name without them, relative to root.
@@ -155,7 +178,7 @@ func (s *Source) resolve(name string) (string, error) {
 			done = next
 			continue
 		}
-		info, err := s.root.Lstat(next)
+		info, err := s.look(next)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) || isNotFolder(err):
 			return "", missing{name}
@@ -223,14 +246,24 @@ func (s *Source) Read(name string) ([]byte, error) {
 		return content, s.guard.check(resolved, content)
 	}
 	s.reads[resolved] = true
-	if info, err := s.root.Stat(resolved); err == nil && info.Size() > maxFileBytes {
+	if content, ok := s.contents[resolved]; ok {
+		return content, nil
+	}
+	if info, err := s.look(resolved); err == nil && info.Size() > maxFileBytes {
 		return nil, tooLarge(resolved)
 	}
 	content, err := s.root.ReadFile(resolved)
 	if err != nil {
 		return nil, s.plain(resolved, err)
 	}
-	return content, s.guard.check(resolved, content)
+	if err := s.guard.check(resolved, content); err != nil {
+		return content, err
+	}
+	if s.keptBytes+len(content) <= maxKeptBytes {
+		s.keptBytes += len(content)
+		s.contents[resolved] = content
+	}
+	return content, nil
 }
 
 // Generate puts a file of ours in the place of name; the build reads it, but it is no input.

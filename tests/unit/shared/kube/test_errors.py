@@ -27,6 +27,10 @@ CASES: dict[str, tuple[int, bytes, type[errors.ApiError], str]] = {
     "slow down": (429, status(429, "TooManyRequests"), errors.TooManyRequests, "told"),
     "an object that does not fit": (500, status(500, "", ".data: expected map, got &{hunter2}"),
                                     errors.InternalError, ".data: expected map, got another value"),
+    "a number where a text belongs": (
+        500, status(500, "", ".data.x: expected string, got &value.valueUnstructured{Value:4711}"),
+        errors.InternalError, ".data.x: expected string, got another value",
+    ),
     "a webhook that cannot be called": (500, status(500, "InternalError"), errors.InternalError, "told"),
     "the server is ill": (503, b"upstream", errors.ServerError, "HTTP 503 without an explanation"),
     "another object in the body": (500, b'{"kind":"Pod","message":"x"}', errors.ServerError,
