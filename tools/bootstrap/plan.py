@@ -56,11 +56,12 @@ def choose(tool: Tool, seen: Sources) -> Take | Build | Refuse:
     if seen.named is not None and not tool.ours:
         if seen.named.version == tool.version:
             return Take(seen.named.path)
-        return Refuse(
-            f"HEADRACE_TOOLS: {seen.named.path} is {seen.named.version or 'of no version that it tells'};"
-            f" Headrace is tested with {tool.name} {tool.version} only.",
-            "Put that version there, or remove the file: what the folder lacks comes from the cache.",
-        )
+        if not tool.lacks:  # what we complete is published nowhere: nobody can be asked to put it there
+            return Refuse(
+                f"HEADRACE_TOOLS: {seen.named.path} is {seen.named.version or 'of no version that it tells'};"
+                f" Headrace is tested with {tool.name} {tool.version} only.",
+                "Put that version there, or remove the file: what the folder lacks comes from the cache.",
+            )
     # KUBEBUILDER_ASSETS is often set for other projects: what does not fit there is no mistake.
     if seen.assets is not None and not tool.ours and seen.assets.version == tool.version:
         return Take(seen.assets.path)

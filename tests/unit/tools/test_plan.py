@@ -10,6 +10,7 @@ from tools.bootstrap.plan import Build, Damaged, Found, Intact, Refuse, Sources,
 
 ETCD = next(tool for tool in TOOLS if tool.name == "etcd")
 ENGINE = next(tool for tool in TOOLS if tool.name == "engine")
+FLUX = next(tool for tool in TOOLS if tool.name == "flux")
 CACHED, NAMED, ASSETS = Path("/cache/etcd"), Path("/named/etcd"), Path("/assets/etcd")
 RIGHT, OLD = ETCD.version, "3.5.9"
 STEADY = Sources(cached=Intact(CACHED))
@@ -26,6 +27,11 @@ CASES: dict[str, tuple[Tool, Sources, Take | Build | None]] = {
     "HEADRACE_TOOLS has the exact version": (ETCD, replace(STEADY, named=Found(NAMED, RIGHT)), Take(NAMED)),
     "HEADRACE_TOOLS has another version": (ETCD, replace(STEADY, named=Found(NAMED, OLD)), None),
     "HEADRACE_TOOLS has something that does not run": (ETCD, replace(STEADY, named=Found(NAMED, None)), None),
+    "HEADRACE_TOOLS has a published version of what is completed here": (
+        FLUX,
+        replace(STEADY, named=Found(NAMED, "2.9.4")),
+        Take(CACHED),
+    ),
     "KUBEBUILDER_ASSETS has the exact version": (
         ETCD,
         replace(STEADY, assets=Found(ASSETS, RIGHT)),
