@@ -7,7 +7,7 @@ from functools import partial
 
 from shared.artifacts import server
 from shared.artifacts.store import Store
-from shared.runtime import health, process
+from shared.runtime import health, own_folder, process
 from source_controller import settings as settings_module
 from source_controller.gitrepository.checkout import Checkout, start_pool
 from source_controller.gitrepository.include import Includes
@@ -21,6 +21,7 @@ NAME = "source-controller"
 
 async def assemble(settings: Settings, setting: process.Setting) -> process.Parts:
     """Put the controller together; nothing runs yet."""
+    own_folder.claim(settings.made_up)
     store = Store(settings.storage_path, algorithm=settings.digest_algorithm)
     pool = start_pool(settings.concurrent)
     publishing = Publishing(

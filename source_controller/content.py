@@ -13,25 +13,27 @@ from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 
-from shared.git import auth, submodules, tree
+from shared.git import auth, origin, submodules, tree
 from shared.git.auth import Target
 from shared.git.errors import (
     AuthError,
     Denied,
     GitError,
+    RefMissing,
     RemoteError,
     RepositoryMissing,
     TooLarge,
     Unauthorized,
-    without_quote,
+    Unreachable,
 )
 from shared.git.objects import Incomplete, Objects
-from shared.git.remote import Remote
+from shared.git.remote import Limits, Remote
 from shared.git.tree import Entry, LeftOut, Listings
 from source_controller.sparse import Sparse
 
 DEPTH_MAX = 10  # submodules within submodules (behaviour-source.md 2, recurseSubmodules)
 SUBMODULES_MAX = 100  # of one artifact; a guess
+SUBMODULES_BYTES_MAX = 2 << 30  # of one artifact, in the cache: as much as one repository may send
 _UNLISTED = f"submodule that {submodules.FILE_NAME} does not name"
 _NOT_FETCHED = "submodule; spec.recurseSubmodules fetches it"
 
@@ -94,6 +96,7 @@ def gather(wish: Wish, objects: Objects, known: Mapping[str, Listings], stack: E
         walk.forget_others()
         left_out = walk.left_out
     else:
+        discard(wish.cache)
         left_out = [_as_not_fetched(left) for left in top.left_out]
     wish.sparse.check(entries)
     included = tuple(left for left in left_out if wish.sparse.includes(left.path))
@@ -141,6 +144,7 @@ class _Submodules:
         self._used: set[str] = set()
         self.left_out: list[LeftOut] = []
         self.received_bytes = 0
+        self._stored_bytes = 0  # what the submodules so far take on the disk
 
     def below(self, found: tree.Snapshot, objects: Objects, place: _Place) -> Iterator[Part]:
         """The submodules of `found`, which is laid down at `place`, and theirs."""
@@ -180,22 +184,32 @@ class _Submodules:
         objects = Objects(self._folder / name)
         self._stack.callback(objects.close)
         if objects.head != link.commit:
-            with Remote(self._target(url), timeout_s=self._wish.timeout_s) as remote:
+            limits = self._left_for(objects)
+            with Remote(self._target(url), timeout_s=self._wish.timeout_s, limits=limits) as remote:
                 try:
                     remote.fetch_commit(link.commit, objects)
-                except RemoteError as error:
-                    if submodules.same_origin(url, self._wish.target.url):
+                except TooLarge:
+                    # Packs of older commits count too: without them the next run may well have room.
+                    discard(self._wish.cache)
+                    raise
+                except (RemoteError, RefMissing) as error:
+                    if origin.same(url, self._wish.target.url):
                         raise
-                    raise RemoteError(_of_a_stranger(error)) from error
+                    raise RemoteError(_of_a_stranger(error, link.commit)) from error
                 finally:
                     self.received_bytes += remote.received_bytes
+        self._stored_bytes += objects.size_bytes
         return objects
+
+    def _left_for(self, objects: Objects) -> Limits:
+        left = max(0, SUBMODULES_BYTES_MAX - self._stored_bytes - objects.size_bytes)
+        return Limits(left, f"(what is left of {SUBMODULES_BYTES_MAX >> 20} MiB for all submodules)")
 
     def _target(self, url: str) -> Target:
         """The credentials of the spec go to its own origin only: whoever can push writes these addresses."""
         own = self._wish.target
-        if submodules.same_origin(url, own.url):
-            return Target(submodules.without_user(url), own.credentials, own.proxy)
+        if origin.same(url, own.url):
+            return Target(origin.without_user(url), own.credentials, own.proxy)
         try:
             stranger = auth.target(url, None)
         except AuthError as error:
@@ -216,11 +230,19 @@ class _Submodules:
                     rmtree(folder, ignore_errors=True)
 
 
-def _of_a_stranger(error: RemoteError) -> str:
-    """An error of a server that whoever can push has chosen: its answer may be meant for nobody outside of
-    the cluster (reliability.md A22)."""
-    refused = isinstance(error, Unauthorized | Denied | RepositoryMissing)
-    return without_quote(error) + (f"; {_OWN_SERVER_ONLY}" if refused else "")
+def _of_a_stranger(error: GitError, commit: str) -> str:
+    """An error of a server that whoever can push has chosen. Its answer may be meant for nobody outside of
+    the cluster (reliability.md A22), so that only the kind of error is told: any text may quote the
+    server."""
+    match error:
+        case Unreachable():
+            return "the server cannot be reached"
+        case Unauthorized() | Denied() | RepositoryMissing():
+            return f"the server refused; {_OWN_SERVER_ONLY}"
+        case RefMissing():
+            return f"the server does not have the commit {commit}: object not found; push it"
+        case _:
+            return "the server does not answer as a Git server does; correct its address"
 
 
 _OWN_SERVER_ONLY = "what spec.secretRef holds is sent to the server of spec.url only"

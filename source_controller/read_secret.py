@@ -1,7 +1,7 @@
 """Read a Secret that an object refers to: from the API server, each time, so that nothing secret is kept.
 
-Its values are made known to the redactor before anybody else sees them, so that no log, status or event can
-show one, whoever puts it into a text.
+Its values are made known to the redactor before anybody else sees them, so that no log, status or event of an
+object in its namespace can show one, whoever puts it into a text.
 """
 
 import base64
@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from shared.kube.client import Client
-from shared.runtime.redact import register
+from shared.runtime.redact import register_all
 
 # Values that are no secret and that messages need: masked, they would make a host key or a user unreadable.
 _OPEN = frozenset(
@@ -45,8 +45,7 @@ def reader(client: Client) -> Callable[[str, str], Awaitable[Mapping[str, bytes]
         path = f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets/{quote(name, safe='')}"
         found = msgspec.json.decode(await client.request("GET", path), type=_Secret)
         data = {key: _decoded(value) for key, value in (found.data or {}).items()}
-        for value in secret_values(data):
-            register(value)
+        await register_all(secret_values(data), namespace)
         return data
 
     return read_secret

@@ -96,6 +96,7 @@ class Settings:
     retention: Retention
     artifact_max_bytes: int
     git_cache: Path
+    made_up: Mapping[str, Path]  # folders that no flag names, by that flag: `own_folder.claim` is for these
     ssh: algorithms.Algorithms
     concurrent: int
     flags: Mapping[str, Any]  # every flag by name
@@ -109,7 +110,8 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         argv: without the program's name.
     """
     flags = parse(FLAGS, argv, environ, prog=PROG, about=ABOUT)
-    cache = flags["git-cache-path"]
+    named = flags["git-cache-path"]
+    git_cache = Path(named or Path(tempfile.gettempdir()) / "headrace-git")
     ssh = algorithms.Algorithms(tuple(flags["ssh-kex-algos"]), tuple(flags["ssh-hostkey-algos"]))
     return Settings(
         storage_path=Path(flags["storage-path"]).absolute(),
@@ -120,7 +122,8 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
             ttl_s=flags["artifact-retention-ttl"], records=flags["artifact-retention-records"]
         ),
         artifact_max_bytes=flags["artifact-max-size"],
-        git_cache=Path(cache) if cache else Path(tempfile.gettempdir()) / "headrace-git",
+        git_cache=git_cache,
+        made_up={} if named else {"git-cache-path": git_cache},
         ssh=ssh,
         concurrent=flags["concurrent"],
         flags=flags,

@@ -204,13 +204,20 @@ def _newest(remote: Remote, candidates: Sequence[Candidate], cache: Path) -> Can
     """Tags that differ in build metadata only: the one committed last (behaviour-source.md 2, semver)."""
     objects = Objects(cache / "tags")
     try:
-        when = {}
-        for candidate in candidates:
-            if candidate.commit not in objects:
-                remote.fetch(candidate, RefSpec(tag=candidate.ref), objects)
-            when[candidate.ref] = tree.read_commit(objects, candidate.commit).committed_s
+        return _committed_last(remote, candidates, objects)
+    except Incomplete:  # as in `publish`
+        objects.discard()
+        return _committed_last(remote, candidates, objects)
     finally:
         objects.close()
+
+
+def _committed_last(remote: Remote, candidates: Sequence[Candidate], objects: Objects) -> Candidate:
+    when = {}
+    for candidate in candidates:
+        if candidate.commit not in objects:
+            remote.fetch(candidate, RefSpec(tag=candidate.ref), objects)
+        when[candidate.ref] = tree.read_commit(objects, candidate.commit).committed_s
     return max(candidates, key=lambda candidate: when[candidate.ref])
 
 

@@ -59,6 +59,15 @@ def folder_of(kind: str, namespace: str, name: str) -> str:
     return f"{kind.lower()}/{namespace}/{name}"
 
 
+def lies_in(path: str, folder: str) -> bool:
+    """Whether the artifact `path` is one of the object whose folder is `folder`.
+
+    A path comes from a status: who can write one must not lead us to another object's artifacts (A23).
+    """
+    parent, _, name = path.rpartition("/")
+    return parent == folder and name not in ("", ".", "..")
+
+
 class Store:
     def __init__(self, root: Path, *, algorithm: str = "sha256") -> None:
         """Raises: DigestError: unknown algorithm."""

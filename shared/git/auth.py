@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from shared.git import origin
 from shared.git.algorithms import Algorithms
 from shared.git.errors import AuthError, InvalidUrl, PassphraseMissing, shown
 from shared.git.proxy import Proxy
@@ -128,7 +129,8 @@ def target(
         algorithms: what the operator allows for SSH.
 
     Raises:
-        InvalidUrl: the scheme is not allowed, or the host is empty or begins with a dash.
+        InvalidUrl: the scheme is not allowed, the host is empty or begins with a dash, or two parsers could
+            disagree about it.
         AuthError: keys are missing, contradict each other, or are not text.
     """
     try:
@@ -140,6 +142,10 @@ def target(
         raise InvalidUrl(f"failed to parse url '{shown_safely(url)}': scheme must be one of http, https, ssh")
     if not host or host.startswith("-"):
         raise InvalidUrl(f"failed to parse url '{shown_safely(url)}': the host is empty or begins with '-'")
+    try:
+        origin.of(url)
+    except ValueError as error:
+        raise InvalidUrl(f"failed to parse url '{shown_safely(url)}': {error}; correct spec.url") from error
     texts = _texts(data or {}, secret_name)
     clean = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
     if parts.scheme == "ssh":
@@ -207,6 +213,9 @@ def _tls(texts: Mapping[str, str], secret_name: str) -> Tls | None:
         raise AuthError(
             f"key '{missing}' is missing in secret '{secret_name}': tls.crt and tls.key go together"
         )
+    if is_encrypted(key):
+        where = f"secret '{secret_name}'" if secret_name else "the secret of spec.secretRef"
+        raise AuthError(f"key 'tls.key' of {where} is encrypted; store it without a passphrase")
     return Tls(ca, certificate, key) if ca or certificate else None
 
 

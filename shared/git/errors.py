@@ -95,9 +95,3 @@ def quoted(foreign: str) -> str:
     """A server's own words on one line, without control characters, cut at 200 characters."""
     text = _CONTROL.sub(" ", foreign).strip()
     return text if len(text) <= _FOREIGN_TEXT_LIMIT else text[:_FOREIGN_TEXT_LIMIT] + "..."
-
-
-def without_quote(error: GitError) -> str:
-    """The error's text without the server's own words, which come last: for servers that nobody chose who may
-    read the answer."""
-    return str(error).partition(" (the server says: ")[0]

@@ -19,15 +19,17 @@ from typing import IO
 
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch, NoIndexPresent
 from dulwich.object_store import DiskObjectStore
-from dulwich.objects import ObjectID
+from dulwich.objects import ObjectID, RawObjectID
+from dulwich.pack import Pack
 
 from shared.git.errors import ObjectRefused, TooLarge
-from shared.git.pack import PackLimits, inspect
+from shared.git.pack import Bases, PackLimits, check_chains, inspect
 
 COMMIT, TREE, BLOB, TAG = 1, 2, 3, 4  # pack type numbers
 _PACKS_MAX = (
     50  # then the folder starts over: a lookup asks every pack (a guess, about two months of daily pushes)
 )
+_BYTES_MAX = 4 << 30  # the same for what they take on the disk: twice what one fetch may bring
 _HEX40 = re.compile(r"[0-9a-f]{40}")
 _OBJECTS = "objects"
 
@@ -72,14 +74,23 @@ class Objects:
         new.replace(self._folder / "head")
 
     def discard(self) -> None:
-        """Forget everything."""
+        """Forget everything; `head` first, so that a kill on the way leaves nothing that claims to be
+        whole."""
         self.close()
+        (self._folder / "head").unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the packs on the disk."""
+        return sum(pack.stat().st_size for pack in self._packs())
+
     def discard_if_crowded(self) -> None:
-        packs = self._folder / _OBJECTS / "pack"
-        if packs.is_dir() and sum(1 for name in packs.iterdir() if name.suffix == ".pack") >= _PACKS_MAX:
+        if len(self._packs()) >= _PACKS_MAX or self.size_bytes > _BYTES_MAX:
             self.discard()
+
+    def _packs(self) -> list[Path]:
+        return list((self._folder / _OBJECTS / "pack").glob("*.pack"))
 
     def close(self) -> None:
         if self._store is not None:
@@ -103,14 +114,45 @@ class Objects:
             TooLarge: beyond the limits of a pack, or an object does not fit in memory.
             RemoteError: it is no pack, or damaged.
         """
-        inspect(pack, self._limits)
+        self._sweep()
+        bases = inspect(pack, self._limits)
         pack.seek(0)
         try:
-            self._objects.add_thin_pack(pack.read, None)
+            added = self._objects.add_thin_pack(pack.read, None)
         except MemoryError as error:
             raise TooLarge(
                 "an object of the repository does not fit in memory; take large files out of it"
             ) from error
+        finally:
+            self._sweep()
+        self._check_chains(added, bases)
+
+    def _check_chains(self, added: Pack, bases: Bases) -> None:
+        def offset_of(object_id: bytes) -> int | None:
+            try:
+                return added.index.object_offset(RawObjectID(object_id))
+            except KeyError:
+                return None
+
+        try:
+            check_chains(bases, offset_of, self._limits)
+        except TooLarge:  # it is in its place by now, and nobody shall read it
+            index = self._folder / _OBJECTS / "pack" / f"pack-{added.name().decode()}.idx"
+            self.close()
+            index.unlink(missing_ok=True)
+            self._sweep()
+            raise
+
+    def _sweep(self) -> None:
+        """Remove what a failed or killed indexing leaves: dulwich's temporary pack, the lock of an index,
+        which would refuse every later try, and a pack without its index. Safe, since each folder has one
+        writer."""
+        objects = self._folder / _OBJECTS
+        packs = objects / "pack"
+        leftovers = [*objects.glob("tmp_pack_*"), *packs.glob("*.lock")]
+        leftovers += [pack for pack in self._packs() if not pack.with_suffix(".idx").exists()]
+        for path in leftovers:
+            path.unlink(missing_ok=True)
 
     def read(self, object_id: str) -> tuple[int, bytes]:
         """Type number and content of an object.
@@ -126,15 +168,20 @@ class Objects:
             ) from None
 
     def __contains__(self, object_id: str) -> bool:
-        return ObjectID(object_id.encode()) in self._objects
+        """Raises: Incomplete: an index is damaged."""
+        try:
+            return ObjectID(object_id.encode()) in self._objects
+        except _DAMAGE:
+            raise Incomplete("the fetched objects are damaged; everything is fetched again") from None
 
     @property
     def _objects(self) -> DiskObjectStore:
         if self._store is None:
             path = self._folder / _OBJECTS
-            if path.is_dir():
+            if (path / "pack").is_dir():
                 self._store = DiskObjectStore(path)
             else:
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                shutil.rmtree(path, ignore_errors=True)  # a kill while it was made
                 self._store = DiskObjectStore.init(path)
         return self._store

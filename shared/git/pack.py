@@ -1,12 +1,13 @@
 """A look at a pack before anybody takes it in: how many objects, and how large they become.
 
 A pack of a few KB can promise an object of gigabytes, or a chain of deltas that costs hours. Headers say
-all of it, and inflating is bounded by what they promise, so one pass with little memory tells. Whether the
-objects are sound is the index's business. Source: gitformat-pack(5).
+nearly all of it, and inflating is bounded by what they promise, so one pass with little memory tells. Only
+the index knows where a base lies that a delta names by its id; `check_chains` asks it, before anybody reads.
+Whether the objects are sound is the index's business. Source: gitformat-pack(5).
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Protocol
 
@@ -32,12 +33,16 @@ class PackLimits:
     delta_depth: int = 4095
 
 
+# Offset of a delta -> offset of its base, or the base's id of 20 bytes.
+Bases = Mapping[int, int | bytes]
+
+
 class _Read(Protocol):
     def __call__(self, size: int, /) -> bytes: ...
 
 
-def inspect(pack: IO[bytes], limits: PackLimits) -> None:
-    """Read the pack in `pack` from its beginning.
+def inspect(pack: IO[bytes], limits: PackLimits) -> Bases:
+    """Read the pack in `pack` from its beginning; return what its deltas are based on.
 
     Raises:
         TooLarge: beyond `limits`. RemoteError: not a pack, or not all of one.
@@ -51,23 +56,52 @@ def inspect(pack: IO[bytes], limits: PackLimits) -> None:
     if count > limits.objects:
         raise TooLarge(f"the server sends {count} objects for one commit, the limit is {limits.objects}")
     depths: dict[int, int] = {}  # offset of a delta -> length of its chain
+    bases: dict[int, int | bytes] = {}
     for _ in range(count):
         offset = source.position
         kind, size = _object_header(source)
         depth = 0
         if kind == _OFS_DELTA:
-            depth = depths.get(offset - _base_distance(source), 0) + 1
-            depths[offset] = depth
+            base = offset - _base_distance(source)
+            depth = depths.get(base, 0) + 1
+            bases[offset], depths[offset] = base, depth
         elif kind == _REF_DELTA:
-            source.take(20)
+            bases[offset] = source.take(20)
         if size > limits.object_bytes:
             raise _object_too_large(size, limits)
         if depth > limits.delta_depth:
-            raise TooLarge(f"the server sends a chain of more than {limits.delta_depth} deltas")
+            raise _chain_too_long(limits)
         head = _inflate(source, size)
         if kind in (_OFS_DELTA, _REF_DELTA):
             _check_delta(head, limits)
     source.take(_TRAILER)
+    return bases
+
+
+def check_chains(bases: Bases, offset_of: Callable[[bytes], int | None], limits: PackLimits) -> None:
+    """Follow the chains of a pack to their ends, through bases that are named by their ids too.
+
+    Args:
+        bases: from `inspect`.
+        offset_of: where the index says that an object lies in the pack; None: elsewhere.
+
+    Raises:
+        TooLarge: a chain beyond `limits`, or one that runs in a circle.
+    """
+    depths: dict[int | None, int] = {}
+    for first in bases:
+        chain: list[int] = []
+        at: int | None = first
+        while at is not None and at in bases and at not in depths:
+            chain.append(at)
+            if len(chain) > limits.delta_depth:
+                raise _chain_too_long(limits)
+            base = bases[at]
+            at = base if isinstance(base, int) else offset_of(base)
+        known = depths.get(at, 0)
+        if known + len(chain) > limits.delta_depth:
+            raise _chain_too_long(limits)
+        depths.update((delta, depth) for depth, delta in enumerate(reversed(chain), known + 1))
 
 
 class _Source:
@@ -168,6 +202,10 @@ def _numbers(data: bytes) -> Iterator[int]:
         if not byte & 0x80:
             yield value
             value = shift = 0
+
+
+def _chain_too_long(limits: PackLimits) -> TooLarge:
+    return TooLarge(f"the server sends a chain of more than {limits.delta_depth} deltas")
 
 
 def _object_too_large(size: int, limits: PackLimits) -> TooLarge:

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from shared.git import origin
 from shared.git.errors import ProxyInvalid
 
 _PORTS = {"http": 80, "https": 443, "socks5": 1080}
@@ -59,7 +60,7 @@ def proxy(data: Mapping[str, bytes], *, for_url: str, secret_name: str) -> Proxy
         raise ProxyInvalid(f"{wrong} is not a URL; it must be like http://proxy.example:3128") from None
     if parts.scheme not in _PORTS:
         raise ProxyInvalid(f"{wrong} must begin with http://, https:// or socks5://")
-    if not host or host.startswith("-"):
+    if not host or host.startswith("-") or not origin.has_plain_host(address):
         raise ProxyInvalid(f"{wrong} names no host; it must be like http://proxy.example:3128")
     if parts.scheme == "https" and for_url.startswith("ssh://"):
         raise ProxyInvalid(f"{wrong}: SSH does not go through a proxy that speaks TLS; use http or socks5")

@@ -61,9 +61,15 @@ _NOT_OURS = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what a repository may make us store (reliability.md A20)."""
+    """Bounds on what a repository may make us store (reliability.md A20).
+
+    Attributes:
+        pack_bytes: of one fetch.
+        meaning: what that bound is, for the message that it was exceeded.
+    """
 
     pack_bytes: int = 2 << 30
+    meaning: str = "for one commit"
 
 
 class Remote:
@@ -185,7 +191,7 @@ class Remote:
             return [ObjectID(commit.encode()) for commit in commits]
 
         with into.incoming() as spool, _understood():
-            sink = _Bounded(spool, self._limits.pack_bytes)
+            sink = _Bounded(spool, self._limits)
             self._server.fetch_pack(
                 "",
                 wanted,
@@ -226,16 +232,16 @@ class _Walker:
 
 
 class _Bounded:
-    def __init__(self, sink: IO[bytes], limit_bytes: int) -> None:
+    def __init__(self, sink: IO[bytes], limits: Limits) -> None:
         self._sink = sink
-        self._limit_bytes = limit_bytes
+        self._limits = limits
         self.size_bytes = 0
 
     def write(self, data: bytes) -> int:
         self.size_bytes += len(data)
-        if self.size_bytes > self._limit_bytes:
+        if self.size_bytes > self._limits.pack_bytes:
             raise TooLarge(
-                f"the server sends more than {self._limit_bytes >> 20} MiB for one commit; "
+                f"the server sends more than {self._limits.pack_bytes >> 20} MiB {self._limits.meaning}; "
                 "take large files out of the repository"
             )
         return self._sink.write(data)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, unquote, urlsplit
 
+from shared.git import origin
 from shared.git.auth import SCHEMES, shown_safely
 from shared.git.errors import ObjectRefused, TooLarge
 
@@ -21,8 +22,6 @@ _CONTINUED = re.compile(r"(?<!\\)((?:\\\\)*)\\\n")
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
 # user@host:path, the short form of ssh that hosting services show
 _SHORT = re.compile(r"([A-Za-z0-9._-]+)@([A-Za-z0-9][A-Za-z0-9.-]*):([^:].*)")
-_PORTS = {"http": 80, "https": 443, "ssh": 22}
-_NOT_PRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -64,31 +63,16 @@ def resolve(url: str, superproject: str) -> str:
     short = _SHORT.fullmatch(url)
     absolute = f"ssh://{short[1]}@{short[2]}/{short[3].lstrip('/')}" if short else url
     scheme, separator, rest = absolute.partition("://")
-    if (
-        scheme not in SCHEMES
-        or not separator
-        or _NOT_PRINTABLE.search(rest)
-        or _CONTROL.search(unquote(rest))
-    ):
+    if scheme not in SCHEMES or not separator or not origin.is_plain(rest) or _CONTROL.search(unquote(rest)):
         raise ObjectRefused(
-            f"the address '{_shown(url)}' is refused: it must begin with {', '.join(SCHEMES)} or with ../"
+            f"the address '{_shown(url)}' is refused: it must begin with {', '.join(SCHEMES)} or with ../, "
+            "and have no blanks and backslashes"
         )
+    try:
+        origin.of(absolute)
+    except ValueError as error:
+        raise ObjectRefused(f"the address '{_shown(url)}' is refused: {error}") from error
     return absolute
-
-
-def same_origin(one: str, other: str) -> bool:
-    """Whether credentials for one URL may go to the other: scheme, host and port are the same."""
-    return _origin(one) == _origin(other)
-
-
-def without_user(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme, 0)
 
 
 def _relative(url: str, superproject: str) -> str:

@@ -10,12 +10,12 @@ import os
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import urllib3
 from dulwich.client import AbstractHttpGitClient
 
-from shared.git import pools
+from shared.git import origin, pools
 from shared.git.auth import Basic, Bearer, Target, Tls
 from shared.git.dial import CONNECT_TIMEOUT_S
 from shared.git.errors import (
@@ -32,7 +32,7 @@ from shared.git.errors import (
 _DISCOVERY = "info/refs?service=git-upload-pack"
 _REDIRECTS_MAX = 3
 _BODY_LIMIT = 4096  # bytes of an error page that are read
-_PORTS = {"http": 80, "https": 443}
+_SCHEMES = ("http", "https")
 _PROXY_WANTS = "the proxy wants other credentials: 'username' and 'password' of spec.proxySecretRef's secret"
 
 
@@ -50,8 +50,8 @@ class SmartHttp(AbstractHttpGitClient):
             AuthError: certificates or keys do not parse.
         """
         super().__init__(target.url)
-        self._origin = _origin(target.url)
-        self._redirected_to: set[tuple[str, str, int]] = set()
+        self._origin = origin.of(target.url)
+        self._redirected_to: set[origin.Origin] = set()
         self._has_secret = target.credentials.secret
         self._authorization = _authorization(target.credentials.who)
         self.received_bytes = 0  # of response bodies
@@ -82,7 +82,7 @@ class SmartHttp(AbstractHttpGitClient):
             if response.status not in (301, 302, 307, 308) or data is not None or not location:
                 break
             response.close()  # its body stays unread, so the connection is of no more use
-            where = self._redirected(where, urljoin(where, location))
+            where = self._redirected(where, location)
         else:
             raise RemoteError(f"more than {_REDIRECTS_MAX} redirects from '{shown(url)}'; correct spec.url")
         if response.status != 200:
@@ -98,10 +98,10 @@ class SmartHttp(AbstractHttpGitClient):
             "Accept-Encoding": "identity",
             "Pragma": "no-cache",
         } | headers
-        origin = _origin(url)
-        if origin == self._origin:
+        to = origin.of(url)
+        if to == self._origin:
             sent |= self._authorization
-        elif origin not in self._redirected_to:  # a protocol answer may name URLs too
+        elif to not in self._redirected_to:  # a protocol answer may name URLs too
             raise RemoteError(f"refused to go to '{shown(url)}', another origin than spec.url")
         try:
             return self._pool.request(
@@ -115,22 +115,28 @@ class SmartHttp(AbstractHttpGitClient):
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(f'Get "{_discovery(url)}": {_cause(error)}') from error
 
-    def _redirected(self, before: str, after: str) -> str:
-        origin = _origin(after)
-        if self._has_secret and origin != self._origin:
+    def _redirected(self, before: str, location: str) -> str:
+        try:
+            after = _joined(before, location)
+        except ValueError as error:
+            raise RemoteError(
+                f"refused a redirect from '{shown(before)}': {error}; correct spec.url"
+            ) from error
+        to = origin.of(after)
+        if self._has_secret and to != self._origin:
             raise RemoteError(
                 f"'{shown(before)}' redirects to another origin, '{shown(after)}'; no credentials go there: "
                 "set spec.url to the new address"
             )
-        if origin[0] not in _PORTS or (self._origin[0] == "https" and origin[0] != "https"):
+        if to[0] not in _SCHEMES or (self._origin[0] == "https" and to[0] != "https"):
             raise RemoteError(
                 f"refused the redirect from '{shown(before)}' to '{shown(after)}'; correct spec.url"
             )
-        if origin[0] == "https" and self._plain:  # begun without TLS
+        if to[0] == "https" and self._plain:  # begun without TLS
             self._pool.clear()
             self._pool = self._connections(_ssl_context(None))
             self._plain = False
-        self._redirected_to.add(origin)
+        self._redirected_to.add(to)
         return after
 
     def _check_content(self, url: str, response: Any) -> None:
@@ -160,9 +166,11 @@ class SmartHttp(AbstractHttpGitClient):
         return read
 
 
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme, 0)
+def _joined(before: str, location: str) -> str:
+    """Where a redirect leads, without a user part. Raises: ValueError: it cannot be read in one way only."""
+    if not origin.is_plain(location):  # before they are joined: that drops some of it
+        raise ValueError("a blank, a backslash or a control character in the new address")
+    return origin.without_user(urljoin(before, location))
 
 
 def _authorization(who: Basic | Bearer | None) -> dict[str, str]:
@@ -190,11 +198,14 @@ def _ssl_context(tls: Tls | None) -> ssl.SSLContext:
 
 
 def _load_pair(context: ssl.SSLContext, tls: Tls) -> None:
-    """The ssl module reads certificates from files only; one in memory keeps the key off the disk."""
+    """The ssl module reads certificates from files only; one in memory keeps the key off the disk.
+
+    Without a passphrase OpenSSL would ask a person for that of an encrypted key, on the pipe of our protocol.
+    """
     descriptor = os.memfd_create("tls")
     try:
         os.write(descriptor, f"{tls.certificate}\n{tls.key}\n".encode())
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")
     finally:
         os.close(descriptor)
 

@@ -1,13 +1,20 @@
-"""Ask a child process to resolve, fetch and archive; each of its failures becomes one of ours here."""
+"""Ask a child process to resolve, fetch and archive; each of its failures becomes one of ours here.
 
+A call whose run is no longer wanted is given up and its child killed: whoever waits for a silent server holds
+a worker, and workers are for everybody.
+"""
+
+import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from shared.runtime.child import Child, ChildDied, ChildError, ChildTimeout, Pool
+from shared.runtime.outcome import Superseded
 from source_controller.worker import CHECKOUT, Publication, Published, Resolved, Where
 
 # Of one child: enough for objects of 100 MB, and two children fit beside the controller into the usual 1
@@ -21,7 +28,10 @@ _IN_STORAGE = ("ArchiveOperationFailed", "IllegalPath", "CopyFailure")
 _ONLY_READY = ("SourceIgnoreError",)
 _OURS = ("Internal", "BadRequest")  # reasons of the protocol, not of the contract: a mistake of ours
 
+IS_CURRENT_EVERY_S = 0.2  # a look at memory
+
 Answer = TypeVar("Answer")
+IsCurrent = Callable[[], bool]
 
 
 class CheckoutFailed(Exception):
@@ -46,24 +56,31 @@ class CheckoutFailed(Exception):
 
 
 class Checkout:
-    """The child's two operations, typed."""
+    """The child's two operations, typed. Both ask `is_current` while they wait, whether anybody still wants
+    the answer."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def resolve(self, where: Where, *, timeout_s: float) -> Resolved:
-        """Raises: CheckoutFailed."""
-        return await self._call("resolve", where, Resolved, timeout_s)
+    async def resolve(self, where: Where, *, timeout_s: float, is_current: IsCurrent) -> Resolved:
+        """Raises: CheckoutFailed. Superseded: the run is not to go on."""
+        return await self._call("resolve", where, Resolved, timeout_s, is_current)
 
-    async def publish(self, order: Publication, *, timeout_s: float) -> Published:
-        """Raises: CheckoutFailed: nothing was published."""
-        return await self._call("publish", order, Published, timeout_s)
+    async def publish(self, order: Publication, *, timeout_s: float, is_current: IsCurrent) -> Published:
+        """Raises: CheckoutFailed: nothing was published. Superseded: the run is not to go on."""
+        return await self._call("publish", order, Published, timeout_s, is_current)
 
     async def _call(
-        self, op: str, order: Where | Publication, answer: type[Answer], timeout_s: float
+        self,
+        op: str,
+        order: Where | Publication,
+        answer: type[Answer],
+        timeout_s: float,
+        is_current: IsCurrent,
     ) -> Answer:
+        call = self._pool.call(op, msgspec.to_builtins(order), timeout_s=timeout_s)
         try:
-            raw = await self._pool.call(op, msgspec.to_builtins(order), timeout_s=timeout_s)
+            raw = await _while_current(asyncio.create_task(call, name=f"git worker: {op}"), is_current)
         except ChildError as error:
             if error.reason in _OURS:
                 raise CheckoutFailed("GitOperationFailed", CHECKOUT + error.message) from error
@@ -74,6 +91,21 @@ class Checkout:
         except ChildDied as error:
             raise CheckoutFailed("GitOperationFailed", f"{CHECKOUT}{error}; it is tried again") from error
         return msgspec.json.decode(raw, type=answer)
+
+
+async def _while_current(call: "asyncio.Task[msgspec.Raw]", is_current: IsCurrent) -> msgspec.Raw:
+    """The answer of `call`. Raises: Superseded: it was given up, and its child is dead; what `call`
+    raises."""
+    try:
+        while not call.done():
+            await asyncio.wait({call}, timeout=IS_CURRENT_EVERY_S)
+            if not call.done() and not is_current():
+                raise Superseded
+        return call.result()
+    finally:
+        if not call.done():
+            call.cancel()
+            await asyncio.wait({call})  # until the child is gone
 
 
 def start_pool(size: int) -> Pool:

@@ -14,7 +14,7 @@ from shared.api.artifact import Artifact
 from shared.api.gitrepository import GitRepository
 from shared.api.kinds import GIT_REPOSITORY
 from shared.api.meta import Key
-from shared.artifacts.store import folder_of
+from shared.artifacts.store import folder_of, lies_in
 from shared.runtime.cache import RawObject
 
 Lookup = Callable[[Key], RawObject | None]
@@ -84,8 +84,7 @@ class Includes:
         artifact = _artifact_of(raw)
         if artifact is None:
             raise IncludeUnavailable("NoArtifact", f"no artifact available for include '{key.name}'", key)
-        # Who can write a status must not lead us to the artifact of another (reliability.md A23).
-        if not artifact.path.startswith(folder_of(*key) + "/"):
+        if not lies_in(artifact.path, folder_of(*key)):
             told = f"no artifact available for include '{key.name}': its status.artifact.path is not its own"
             raise IncludeUnavailable("NoArtifact", told, key)
         return artifact

@@ -13,6 +13,10 @@ from shared.kube.errors import ApiError, NotFound
 from source_controller.gitrepository.checkout import CheckoutFailed
 from source_controller.worker import Where
 
+# The longest silence of a server, however large spec.timeout is: a Git server says every few seconds that it
+# is still at work (pack-protocol(5), "keep-alive"), and a worker that waits is missing to all other objects.
+SILENCE_MAX_S = 60.0
+
 ReadSecret = Callable[[str, str], Awaitable[Mapping[str, bytes]]]
 
 
@@ -48,7 +52,7 @@ class Reach:
             credentials=target.credentials,
             proxy=through,
             want=want,
-            timeout_s=obj.spec.timeout_s,
+            timeout_s=min(obj.spec.timeout_s, SILENCE_MAX_S),
             cache=str(self.cache(obj.metadata.uid)),
             lists_first=want.lists_first and (bool(want.name) or obj.status.artifact is not None),
         )

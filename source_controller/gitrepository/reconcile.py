@@ -19,7 +19,7 @@ from shared.api.gitrepository import GitRepository
 from shared.api.instant import instant
 from shared.api.kinds import GIT_REPOSITORY, InvalidObject, Kind
 from shared.api.meta import Key
-from shared.artifacts.store import Retention, Store, StoreError, folder_of
+from shared.artifacts.store import Retention, Store, StoreError, folder_of, lies_in
 from shared.runtime.cache import RawObject
 from shared.runtime.outcome import Outcome, Retryable
 from shared.runtime.reconciler import FINALIZER
@@ -112,11 +112,14 @@ class GitRepositoryReconciler:
     # --- a run ---
 
     async def reconcile(self, obj: GitRepository, run: Run) -> Outcome:
-        stored = await asyncio.to_thread(self._look, obj, run)
+        try:
+            stored = await asyncio.to_thread(self._look, obj, run)
+        except CheckoutFailed as error:
+            raise report.failed(error, run, gone=True) from error
         report.begin(obj, stored, run)
         gone = obj.status.artifact is not None and stored != "intact"
         try:
-            seen, found = await self._observe(obj, stored)
+            seen, found = await self._observe(obj, stored, run)
         except CheckoutFailed as error:
             raise report.failed(error, run, gone=gone) from error
         except IncludeUnavailable as error:
@@ -129,8 +132,14 @@ class GitRepositoryReconciler:
                 return await self._fetch(plan, obj, found, run)
 
     def _look(self, obj: GitRepository, run: Run) -> Stored:
-        """Collect old artifacts, and see whether the last one is well. Blocks."""
+        """Collect old artifacts, and see whether the last one is well. Blocks.
+
+        Raises:
+            CheckoutFailed: it is damaged, and cannot be removed.
+        """
         last = obj.status.artifact
+        if last is not None and not lies_in(last.path, _folder(obj.key)):
+            last = None  # not ours: nothing that it names may be removed, kept or offered (A23)
         retention = self._publishing.retention
         collected = collect(
             self._store, _folder(obj.key), keep=last.path if last else None, retention=retention
@@ -143,17 +152,23 @@ class GitRepositoryReconciler:
             return "intact"
         run.event(report.damaged(last))
         # Nobody shall download it; a kill before the new one is there leaves "lost".
-        self._store.remove(last.path)
+        try:
+            self._store.remove(last.path)
+        except StoreError as error:
+            told = f"unable to remove damaged artifact from storage: {error}"
+            raise CheckoutFailed("ArchiveOperationFailed", told) from error
         return "damaged"
 
-    async def _observe(self, obj: GitRepository, stored: Stored) -> tuple[Observed, Found]:
-        """Raises: CheckoutFailed, IncludeUnavailable."""
+    async def _observe(self, obj: GitRepository, stored: Stored, run: Run) -> tuple[Observed, Found]:
+        """Raises: CheckoutFailed, IncludeUnavailable, Superseded."""
         refused = refusal(obj.spec)
         if refused is not None:
             raise CheckoutFailed(refused.reason, refused.message, stalled=True)
         where = await self._reach.where(obj)
         included = self._includes.artifacts(obj)
-        resolved = await self._checkout.resolve(where, timeout_s=obj.spec.timeout_s)
+        resolved = await self._checkout.resolve(
+            where, timeout_s=obj.spec.timeout_s, is_current=run.is_current
+        )
         seen = Observed(
             remote=resolved.revision,
             artifact=obj.status.artifact,
@@ -174,7 +189,9 @@ class GitRepositoryReconciler:
         report.fetching(plan, run)
         order = self._order(obj, found)
         try:
-            published = await self._checkout.publish(order, timeout_s=obj.spec.timeout_s)
+            published = await self._checkout.publish(
+                order, timeout_s=obj.spec.timeout_s, is_current=run.is_current
+            )
         except CheckoutFailed as error:
             raise report.failed(error, run, plan=plan, gone=plan.gone) from error
         artifact = self._artifact(obj, found.resolved, order.path, published)

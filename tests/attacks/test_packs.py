@@ -2,6 +2,7 @@
 
 import itertools
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,8 +13,20 @@ import pytest
 from lab.usage import living
 from tests.attacks.hostile_git import HostileGit, Repository, banded, pkt
 from tests.attacks.scene import Stage
-from tests.harness.packs import BLOB, COMMIT, REF_DELTA, TREE, chain, delta, object_id, pack, packed_object
+from tests.harness.packs import (
+    BLOB,
+    COMMIT,
+    REF_DELTA,
+    TREE,
+    chain,
+    chain_by_id,
+    delta,
+    object_id,
+    pack,
+    packed_object,
+)
 from tests.harness.story import Story, conditions
+from tests.harness.wait import eventually
 
 _WORKER = b"source_controller.worker"
 PATIENCE, HASTE = "60s", "3s"  # spec.timeout; the latter where it is what ends the attack
@@ -114,6 +127,10 @@ HOSTILE: dict[str, tuple[Callable[[], Repository], str]] = {
         "has 10240 MiB",
     ),
     "ten thousand deltas in a chain": (sending(list(banded(chain(10_000)))), "more than 4095 deltas"),
+    "five thousand deltas that name their bases": (
+        sending(list(banded(chain_by_id(5_000)))),
+        "more than 4095 deltas",
+    ),
     "more in an object than it says": (
         beside(packed_object(BLOB, bytes(9000), size=10)),
         "longer than it says",
@@ -146,3 +163,12 @@ def test_a20_what_a_server_sends_is_bounded(
     assert item["status"]["artifact"]["revision"].endswith(honest().commit), "the old artifact stays"
     assert "Stalled" not in conditions(item)
     assert server.peak_bytes() - before < GROWTH_BYTES
+    # Those of a try that is under way go with its end; those of a failed one went before.
+    cache = Path(tempfile.gettempdir()) / "headrace-git" / item["metadata"]["uid"]
+    assert list(cache.rglob("*.pack")), "this is where the honest commit was fetched to"
+    eventually(lambda: not leftovers(cache), 10, f"nothing is left of failed tries below {cache}")
+
+
+def leftovers(cache: Path) -> list[Path]:
+    half = [pack for pack in cache.rglob("*.pack") if not pack.with_suffix(".idx").exists()]
+    return [*half, *cache.rglob("tmp_pack_*"), *cache.rglob("*.lock")]

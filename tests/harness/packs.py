@@ -48,6 +48,18 @@ def chain(length: int) -> bytes:
     return pack(*objects)
 
 
+def chain_by_id(length: int) -> bytes:
+    """The same, each delta naming its base by its id: a copy of it and a byte more."""
+    content = b"x"
+    objects = [packed_object(BLOB, content)]
+    for _ in range(length):
+        longer = varint(len(content)) + varint(len(content) + 1)
+        longer += b"\xb0" + len(content).to_bytes(2, "little") + b"\1x"
+        objects.append(packed_object(REF_DELTA, longer, base=object_id(BLOB, content)))
+        content += b"x"
+    return pack(*objects)
+
+
 def object_id(kind: int, content: bytes) -> bytes:
     """The 20 bytes by which Git knows it."""
     head = b"%s %d\0" % (_NAMES[kind], len(content))

@@ -34,9 +34,22 @@ REDIRECTS: dict[str, tuple[str, bool]] = {
         "http://127.0.0.1:{own}@127.0.0.1:{canary}/{name}.git/info/refs?service=git-upload-pack",
         False,
     ),
+    # urllib.parse reads our host, urllib3 the other one
+    "our host behind a backslash": (
+        "http://127.0.0.1:{canary}\\@127.0.0.1:{own}/{name}.git/info/refs?service=git-upload-pack",
+        False,
+    ),
+    "a blank before our host": (
+        "http://127.0.0.1:{canary} @127.0.0.1:{own}/{name}.git/info/refs?service=git-upload-pack",
+        False,
+    ),
     "another scheme": ("ftp://127.0.0.1:{canary}/x", False),
     "a file": ("file:///etc/passwd", False),
     "another path": ("/{name}.git/./info/refs?service=git-upload-pack", True),
+    "the same origin for a user": (
+        "http://evil@127.0.0.1:{own}/{name}.git/./info/refs?service=git-upload-pack",
+        True,
+    ),
     "the same origin": ("http://127.0.0.1:{own}/{name}.git/./info/refs?service=git-upload-pack", True),
 }
 

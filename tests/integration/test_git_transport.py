@@ -221,6 +221,21 @@ def cut_off(packs: list[Path]) -> None:
     packs[0].write_bytes(packs[0].read_bytes()[:1000])
 
 
+@pytest.mark.parametrize("what", ["*.pack", "*.idx"])
+def test_tags_that_were_fetched_and_damaged_are_fetched_again(
+    what: str, git_server: GitServer, name: str, worktree: Worktree, tmp_path: Path
+) -> None:
+    for build in ("a", "b"):
+        worktree.publish({"a": build}, build)
+        worktree.tag(f"1.0.0+{build}")
+    worktree.push()
+    newest = resolve(where(git_server, name, tmp_path, RefSpec(semver="1.0.0")))
+    for file in (tmp_path / "cache/tags").rglob(what):
+        file.chmod(0o600)
+        file.write_bytes(b"x" * file.stat().st_size)
+    assert resolve(where(git_server, name, tmp_path, RefSpec(semver="1.0.0"))) == newest
+
+
 DAMAGE = {
     "all gone": lose_all,
     "the first pack gone": lose_the_first,

@@ -1,8 +1,9 @@
 """The source controller with a real API server and a real Git server: what users see of it."""
 
 import secrets
+import socket
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,53 @@ def test_a_damaged_artifact_is_built_again(desk: Desk) -> None:
     eventually(lambda: desk.events("ArtifactVerificationFailed"), 10, "a warning")
 
 
+DIGESTS: dict[str, Callable[[str], str]] = {
+    "its digest": lambda digest: digest,
+    "another digest": lambda digest: f"sha256:{'0' * len(digest.removeprefix('sha256:'))}",
+}
+
+
+@pytest.mark.parametrize("digest", DIGESTS.values(), ids=DIGESTS)
+def test_a23_a_status_that_names_the_artifact_of_another(desk: Desk, digest: Callable[[str], str]) -> None:
+    """Who can write a status makes us neither remove nor offer what is another object's."""
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.apply()
+    before = desk.wait("Succeeded")["status"]["artifact"]
+    other = desk.another("other")
+    other.worktree.publish({"secret.yaml": "b: 1\n"})
+    other.apply()
+    theirs = other.wait("Succeeded")["status"]["artifact"]
+    forged = {**theirs, "revision": before["revision"], "digest": digest(theirs["digest"])}
+    desk.client.merge(desk.path + "/status", {"status": {"artifact": forged}})
+    after = desk.ask_and_wait()
+    assert after["status"]["artifact"]["path"] == before["path"]
+    assert content(after) == {"app.yaml"}
+    assert content(other.read()) == {"secret.yaml"}
+
+
+def test_a_damaged_artifact_that_cannot_be_removed_is_an_error_of_the_store(desk: Desk) -> None:
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.apply()
+    before = desk.wait("Succeeded")["status"]["artifact"]
+    file: Path = desk.controller.storage / before["path"]
+    lock = file.with_name(file.name + ".lock")
+    lock.unlink()
+    lock.mkdir()  # what no permission could keep from a test that runs as root
+    file.write_bytes(b"x" * before["size"])
+    desk.ask()
+    eventually(
+        lambda: [
+            told for told in desk.events("ArchiveOperationFailed") if "unable to remove damaged" in told
+        ],
+        20,
+        "an event that names the store",
+    )
+    found = desk.wait("ArchiveOperationFailed")
+    assert condition(found, "StorageOperationFailed")["status"] == "True"
+    lock.rmdir()
+    assert desk.wait("Succeeded")["status"]["artifact"]["digest"] == before["digest"]
+
+
 def test_ignore_rebuilds_the_same_commit(desk: Desk) -> None:
     desk.worktree.publish({"app.yaml": "a: 1\n", "docs/a.md": "x"})
     desk.apply()
@@ -207,6 +255,34 @@ def test_deleting_removes_everything(desk: Desk) -> None:
     desk.delete()
     eventually(lambda: not folder.exists(), 10, "the artifacts are gone")
     eventually(lambda: desk.client.find(desk.path) is None, 10, "the object is gone")
+
+
+GIVEN_UP: dict[str, Callable[[Desk], object]] = {
+    "suspended": lambda desk: desk.client.merge(desk.path, {"spec": {"suspend": True}}),
+    "deleted": lambda desk: desk.delete(),
+    "edited": lambda desk: desk.apply(),
+}
+
+
+@pytest.mark.parametrize("act", GIVEN_UP.values(), ids=GIVEN_UP)
+def test_a_silent_server_holds_no_worker_of_an_object_that_is(
+    act: Callable[[Desk], None], desk: Desk
+) -> None:
+    """Workers are for everybody, and spec.timeout may be long: the one that waits is killed at once."""
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        desk.apply(url=f"http://127.0.0.1:{silent.getsockname()[1]}/app.git", timeout="60m")
+        connection, _ = silent.accept()
+        with connection:
+            connection.settimeout(10)
+            assert connection.recv(9000).startswith(b"GET /app.git/info/refs")
+            act(desk)
+            assert connection.recv(9000) == b"", "the worker ended the connection"
+    if act is GIVEN_UP["edited"]:
+        desk.wait("Succeeded")
+    if act is GIVEN_UP["deleted"]:
+        eventually(lambda: desk.find() is None, 10, "the object is gone")
 
 
 def test_a_hung_server_is_given_up_at_the_timeout(desk: Desk) -> None:

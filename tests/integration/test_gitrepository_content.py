@@ -192,11 +192,63 @@ def test_credentials_stay_with_the_server_of_the_spec(desk: Desk, elsewhere: Git
         desk.publish()
     assert {request.authorization for request in elsewhere.requests("other")} == {""}
     assert PASSWORD not in str(raised.value)
-    for status in (401, 403, 404, 500):
-        elsewhere.answer("other", Answer(status=status, body=b"what only the cluster may read"))
-        with pytest.raises(RemoteError) as told:
-            desk.publish()
-        assert "what only" not in str(told.value)
+
+
+CANARY = "what-only-the-cluster-may-read"
+_CANARY_LINE = f"ERR upload-pack: not our ref {CANARY}".encode()
+WORDS: dict[str, tuple[Answer, str]] = {
+    # what the server of a submodule answers, and what is told of it
+    "401": (Answer(status=401, body=CANARY.encode()), "the server refused; what spec.secretRef holds"),
+    "403": (Answer(status=403, body=CANARY.encode()), "the server refused; what spec.secretRef holds"),
+    "404": (Answer(status=404, body=CANARY.encode()), "the server refused; what spec.secretRef holds"),
+    "500": (Answer(status=500, body=CANARY.encode()), "the server does not answer as a Git server does"),
+    "a type of content": (
+        Answer(status=200, headers={"Content-Type": CANARY}),
+        "the server does not answer as a Git server does",
+    ),
+    "an encoding": (
+        Answer(status=200, headers={"Content-Encoding": CANARY}),
+        "the server does not answer as a Git server does",
+    ),
+    "a redirect": (
+        Answer(status=302, headers={"Location": f"ftp://{CANARY}/x"}),
+        "the server does not answer as a Git server does",
+    ),
+    "a host that does not resolve": (
+        Answer(status=302, headers={"Location": f"http://{CANARY}.invalid/x"}),
+        "the server cannot be reached",
+    ),
+    "lines that are none of Git's": (
+        Answer(
+            status=200,
+            headers={"Content-Type": "application/x-git-upload-pack-advertisement"},
+            body=CANARY.encode(),
+        ),
+        "the server does not answer as a Git server does",
+    ),
+    "an error as Git tells it": (
+        Answer(
+            status=200,
+            headers={"Content-Type": "application/x-git-upload-pack-advertisement"},
+            body=b"%04x" % (len(_CANARY_LINE) + 4) + _CANARY_LINE,
+        ),
+        "the server does not answer as a Git server does",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "told"), WORDS.values(), ids=WORDS)
+def test_no_word_of_another_server_gets_out(
+    answer: Answer, told: str, desk: Desk, elsewhere: GitServer
+) -> None:
+    """A22: whoever can push names the server, and reads the status."""
+    link(desk.app, "other", "c" * 40, elsewhere.url("other"))
+    elsewhere.create("other").publish({"other.yaml": "other: 1\n"})
+    elsewhere.answer("other", answer)
+    desk.app.publish({})
+    with pytest.raises(RemoteError, match=r"submodule 'other' \(.*\): " + told) as raised:
+        desk.publish()
+    assert CANARY not in str(raised.value)
 
 
 def test_by_ssh_the_key_opens_submodules_of_the_same_server(desk: Desk) -> None:
@@ -289,6 +341,48 @@ def test_paths_of_all_submodules_count_together(desk: Desk, monkeypatch: pytest.
     monkeypatch.setattr(tree, "ENTRIES_MAX", paths - 1)
     with pytest.raises(TooLarge, match="with its submodules more than"):
         desk.publish()
+
+
+def test_bytes_of_all_submodules_count_together(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One may take what all may; a second of that size is too much, and nothing of it stays."""
+    monkeypatch.setattr(content, "SUBMODULES_BYTES_MAX", 300_000)
+    big = desk.lib.publish({"big.bin": random.Random(1).randbytes(200_000)})
+    link(desk.app, "one", big, "../lib.git")
+    desk.app.publish({})
+    desk.publish()
+    link(desk.app, "two", big, "../lib.git")
+    desk.app.publish({})
+    with pytest.raises(
+        TooLarge, match=r"submodule 'two' .* 0 MiB \(what is left of 0 MiB for all submodules"
+    ):
+        desk.publish()
+    assert not (desk.folder / "cache/modules").exists()
+    monkeypatch.setattr(content, "SUBMODULES_BYTES_MAX", 500_000)
+    desk.publish()
+
+
+def test_older_packs_of_a_submodule_count_and_give_way(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "SUBMODULES_BYTES_MAX", 300_000)
+    link(desk.app, "lib", desk.lib.publish({"big.bin": random.Random(1).randbytes(200_000)}), "../lib.git")
+    desk.app.publish({})
+    desk.publish()
+    big = desk.lib.publish({"big.bin": random.Random(2).randbytes(200_000)})
+    desk.app.git("update-index", "--cacheinfo", f"160000,{big},lib")
+    desk.app.publish({})
+    with pytest.raises(TooLarge, match="submodule 'lib'"):
+        desk.publish()
+    desk.publish()
+    stored = sum(pack.stat().st_size for pack in (desk.folder / "cache/modules").rglob("*.pack"))
+    assert 200_000 < stored < 300_000
+
+
+def test_objects_of_submodules_go_when_they_are_not_wanted_any_more(desk: Desk) -> None:
+    link(desk.app, "lib", desk.lib.head(), "../lib.git")
+    desk.app.publish({})
+    desk.publish()
+    assert (desk.folder / "cache/modules").exists()
+    desk.publish(recurse=False)
+    assert not (desk.folder / "cache/modules").exists()
 
 
 def test_objects_of_a_submodule_that_is_gone_go_too(desk: Desk) -> None:

@@ -125,7 +125,18 @@ def test_what_is_written_lies_on_a_volume(workload: Workload) -> None:
         assert any(folder.is_relative_to(mount) for mount in workload.mounts), folder
     volumes = workload.template["spec"]["volumes"]
     mounts = [one["name"] for one in workload.container["volumeMounts"]]
-    assert volumes == [{"name": name, "emptyDir": {}} for name in mounts]
+    assert [one["name"] for one in volumes] == mounts
+    assert all(one.keys() == {"name", "emptyDir"} for one in volumes)
+
+
+def test_what_tenants_fill_has_a_limit() -> None:
+    """Kubernetes evicts the pod that exceeds it, and not its neighbours on a full node."""
+    volumes = WORKLOADS["source-controller"].template["spec"]["volumes"]
+    assert {one["name"]: one["emptyDir"].get("sizeLimit") for one in volumes} == {
+        "data": "50Gi",
+        "cache": "50Gi",
+        "tmp": "1Gi",
+    }
 
 
 def test_a_folder_that_is_removed_at_start_is_no_mount() -> None:

@@ -1,5 +1,8 @@
 """Flags and environment: Flux's defaults, and under which address artifacts are offered."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from shared.runtime.flags import Address
@@ -45,3 +48,12 @@ def test_algorithms_that_are_not_spoken_are_named() -> None:
     assert settings.unheeded == ("diffie-hellman-group14-sha1", "ssh-rsa")
     assert settings.ssh.usable_key_exchanges() == ("curve25519-sha256@libssh.org",)
     assert settings.ssh.usable_host_keys(()) == ()
+
+
+def test_only_a_folder_that_we_made_up_is_claimed() -> None:
+    """A volume of a pod, which a flag names, belongs to root and is writable for a group."""
+    ours = read([], {})
+    assert ours.made_up == {"git-cache-path": ours.git_cache}
+    assert ours.git_cache == Path(tempfile.gettempdir()) / "headrace-git"
+    named = read(["--git-cache-path=/cache/git"], {})
+    assert (named.git_cache, named.made_up) == (Path("/cache/git"), {})

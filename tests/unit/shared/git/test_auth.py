@@ -89,6 +89,25 @@ REFUSED: dict[str, tuple[str, dict[str, bytes] | None, type[GitError], str]] = {
     "an option as a host": ("https://-oProxyCommand=x/y", None, InvalidUrl, "begins with '-'"),
     "no host": ("https:///x", None, InvalidUrl, "the host is empty"),
     "no such port": ("https://git.example:99999/x", None, InvalidUrl, "failed to parse url"),
+    "a host behind a backslash": (
+        "https://evil\\@git.example/x",
+        None,
+        InvalidUrl,
+        "failed to parse url 'https://git.example/x': a blank, a backslash",
+    ),
+    "a line in the path": ("https://git.example/x\ny", None, InvalidUrl, "a control character"),
+    "an encrypted key": (
+        URL,
+        {"tls.crt": b"C", "tls.key": b"-----BEGIN ENCRYPTED PRIVATE KEY-----"},
+        AuthError,
+        "key 'tls.key' of secret 'ns/s' is encrypted; store it without a passphrase",
+    ),
+    "a key encrypted in the old way": (
+        URL,
+        {"tls.crt": b"C", "tls.key": b"-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"},
+        AuthError,
+        "is encrypted",
+    ),
 }
 
 

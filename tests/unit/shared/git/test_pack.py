@@ -2,12 +2,24 @@
 
 import io
 import os
+from pathlib import Path
 
 import pytest
 
 from shared.git.errors import RemoteError, TooLarge
-from shared.git.pack import PackLimits, inspect
-from tests.harness.packs import BLOB, OFS_DELTA, REF_DELTA, chain, delta, pack, packed_object
+from shared.git.objects import Objects
+from shared.git.pack import PackLimits, check_chains, inspect
+from tests.harness.packs import (
+    BLOB,
+    OFS_DELTA,
+    REF_DELTA,
+    chain,
+    chain_by_id,
+    delta,
+    object_id,
+    pack,
+    packed_object,
+)
 
 LIMITS = PackLimits(objects=50, object_bytes=1 << 20, delta_depth=10)
 
@@ -79,3 +91,40 @@ BROKEN = {
 def test_broken_packs_are_called_so(raw: bytes) -> None:
     with pytest.raises(RemoteError, match="cannot be used: "):
         inspected(raw)
+
+
+def test_a_chain_by_ids_is_followed(tmp_path: Path) -> None:
+    """Where a base lies that a delta names by its id, only the index says."""
+    Objects(tmp_path / "short", LIMITS).add_pack(io.BytesIO(chain_by_id(10)))
+    long = Objects(tmp_path / "long", LIMITS)
+    honest = object_id(BLOB, b"content").hex()
+    long.add_pack(io.BytesIO(pack(packed_object(BLOB, b"content"))))
+    with pytest.raises(TooLarge, match="a chain of more than 10 deltas"):
+        long.add_pack(io.BytesIO(chain_by_id(11)))
+    assert object_id(BLOB, b"x").hex() not in long, "nobody reads what was indexed"
+    assert long.read(honest) == (BLOB, b"content")
+    assert len([path for path in (tmp_path / "long").rglob("*") if path.is_file()]) == 2
+    long.close()
+
+
+CHAINS: dict[str, tuple[dict[int, int | bytes], bool]] = {
+    # bases of deltas by offset, b"n" being the id of what lies at n; and whether they are too long
+    "by both ways": ({n: (n - 1 if n % 2 else b"%d" % (n - 1)) for n in range(1, 12)}, True),
+    "just not": ({n: (n - 1 if n % 2 else b"%d" % (n - 1)) for n in range(1, 11)}, False),
+    "the end before the beginning": ({n: b"%d" % (n + 1) for n in range(1, 12)}, True),
+    "many of one base": (dict.fromkeys(range(1, 40), b"0"), False),
+    "of what lies elsewhere": (dict.fromkeys(range(1, 40), b"elsewhere"), False),
+    "a circle": ({1: b"2", 2: b"1"}, True),
+}
+
+
+@pytest.mark.parametrize(("bases", "too_long"), CHAINS.values(), ids=CHAINS)
+def test_which_chains_are_too_long(bases: dict[int, int | bytes], too_long: bool) -> None:
+    def offset_of(name: bytes) -> int | None:
+        return int(name) if name.isdigit() else None
+
+    if not too_long:
+        check_chains(bases, offset_of, LIMITS)
+        return
+    with pytest.raises(TooLarge, match="a chain of more than 10 deltas"):
+        check_chains(bases, offset_of, LIMITS)

@@ -43,6 +43,7 @@ REFUSED: dict[str, tuple[str, dict[str, bytes], str]] = {
     "no scheme": (HTTPS, {"address": b"p.example:3128"}, "must begin with http://, https:// or socks5://"),
     "another scheme": (HTTPS, {"address": b"ftp://u:CANARY@p"}, "must begin with"),
     "no host": (HTTPS, {"address": b"http://u:CANARY@"}, "names no host"),
+    "a host that ends at a backslash": (HTTPS, {"address": b"http://p\\x:3128"}, "names no host"),
     "no such port": (HTTPS, {"address": b"http://u:CANARY@p:99999"}, "is not a URL"),
     "an endless address": (HTTPS, {"address": b"http://" + b"x" * 2048}, "longer than 2048"),
     "not text": (HTTPS, {"address": b"http://p", "password": b"\xff"}, "key 'password' of secret 'ns/p'"),
