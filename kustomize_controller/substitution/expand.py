@@ -77,6 +77,7 @@ class Expander:
         hidden: names of those that must not be shown.
         strict: an unknown variable without a default is an error; else it is empty.
         shown: what hidden values became in the texts so far.
+        hidden_read: names of those that were asked for.
     """
 
     values: Mapping[str, str] = field(repr=False)
@@ -84,6 +85,7 @@ class Expander:
     strict: bool = True
     budget: Budget = field(default_factory=Budget)
     shown: set[str] = field(default_factory=set, repr=False)
+    hidden_read: set[str] = field(default_factory=set)
     _hidden_reads: int = 0
 
     def expand(self, text: str) -> str:
@@ -191,4 +193,5 @@ class Expander:
             return ""
         if name in self.hidden:
             self._hidden_reads += 1
+            self.hidden_read.add(name)
         return value

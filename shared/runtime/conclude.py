@@ -102,7 +102,7 @@ class Concluder:
         self._requeue_after(run, error)
         before = report.conditions_of(raw.get("status", {}))
         marks, drop = conditions.of_error(error, progress=run.last_progress, old=before)
-        is_news = run.requested or report.is_news(before, marks)
+        is_news = run.requested or report.is_news(before, marks, run.key.namespace)
         found = Finding(
             marks=marks,
             drop=drop,

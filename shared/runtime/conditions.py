@@ -21,6 +21,7 @@ def merge(
     marks: Iterable[Mark],
     drop: Iterable[str],
     *,
+    namespace: str,
     generation: int,
     now: str,
 ) -> list[Condition]:
@@ -28,6 +29,7 @@ def merge(
 
     Args:
         marks: later ones win over earlier ones of the same type, and over `drop`.
+        namespace: of the object, whose secrets are masked.
         now: RFC 3339 in whole seconds.
     """
     found = {condition.type: condition for condition in old}
@@ -35,7 +37,7 @@ def merge(
         found.pop(gone, None)
     before = {condition.type: condition for condition in old}
     for mark in marks:
-        message = shown(mark.message)
+        message = shown(mark.message, namespace)
         last = before.get(mark.type)
         same = last is not None and (last.status, last.reason, last.message) == (
             mark.status,
@@ -58,10 +60,10 @@ def _place(condition: Condition) -> tuple[int, int, str]:
     return _FIRST.get(condition.type, 3), -condition.observed_generation, condition.type
 
 
-def shown(message: str) -> str:
-    """A message as it may be written: without secrets, and at most `MESSAGE_LIMIT` bytes of UTF-8; what is
-    cut ends with `...`."""
-    safe = redact(message)
+def shown(message: str, namespace: str) -> str:
+    """A message about an object in `namespace` as it may be written: without secrets, and at most
+    `MESSAGE_LIMIT` bytes of UTF-8; what is cut ends with `...`."""
+    safe = redact(message, namespace)
     raw = safe.encode()
     if len(raw) <= MESSAGE_LIMIT:
         return safe

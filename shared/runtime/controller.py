@@ -167,6 +167,8 @@ class Controller(Generic[R]):
             outcome = await self._reconciler.reconcile(obj, run)
         except Superseded:
             await self._conclude.without_report(run)
+            if run.is_current():  # nothing superseded it, so nothing else brings it back
+                self._conclude.retry(run.key, "superseded")
             return "requeue"
         except (ReconcileError, errors.KubeError, InvalidObject) as error:
             return await self._conclude.failure(run, error)

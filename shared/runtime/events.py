@@ -52,6 +52,7 @@ Post = Callable[[str, bytes], Awaitable[object]]
 Sink = Literal["kubernetes", "notification"]
 
 _FROM_ANNOTATIONS = "event.toolkit.fluxcd.io/"
+_REVISION = "/revision"  # of a key, after the group of whoever reports
 _WINDOW_S = 300.0
 _MOST_OBJECTS = 10_000  # whose repeats are remembered; a forgotten one costs a request
 _MOST_PER_OBJECT = 20
@@ -208,7 +209,7 @@ class Recorder:
         if counted is None:
             return
         metadata = _metadata(involved, event)
-        message = _cut(redact(event.message))
+        message = _cut(redact(event.message, involved.namespace))
         namespace = involved.namespace or "default"
         naming: dict[str, Any] = {
             # client-go's way: unique, and the object's name can be read from it.
@@ -335,9 +336,16 @@ async def _deliver(
 
 
 def _metadata(involved: Involved, event: Event) -> dict[str, str]:
-    """The object's annotations for events, under what the controller itself says."""
+    """The object's annotations for events, under what the controller itself says.
+
+    A revision is told as it is: it is public, and commit statuses need it, whatever word of it is a secret's
+    value too.
+    """
     from_object = {k: v for k, v in involved.annotations.items() if k.startswith(_FROM_ANNOTATIONS)}
-    return {key: redact(value) for key, value in (from_object | dict(event.metadata)).items()}
+    told = {
+        key: redact(value, involved.namespace) for key, value in (from_object | dict(event.metadata)).items()
+    }
+    return told | {key: value for key, value in event.metadata.items() if key.endswith(_REVISION)}
 
 
 def _cut(text: str) -> str:

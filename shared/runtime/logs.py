@@ -1,7 +1,8 @@
 """Logs: one JSON object a line on stderr, with the keys that `flux logs` reads.
 
 `setup` is called once, in `__main__.py`. Code logs through `logger(name)` or the bound logger of its run;
-libraries that use the standard library's logging come out in the same form. Every value passes the redactor.
+libraries that use the standard library's logging come out in the same form. Every value passes the redactor,
+with the secrets of the namespace that the line names, or of all if it names none.
 
 Source: the contract, telemetry.md 3.
 """
@@ -27,6 +28,7 @@ Entry = MutableMapping[str, Any]
 
 _RANK: Final[dict[str, int]] = {"trace": 5, "debug": 10, "info": 20, "error": 40}
 _FIRST_KEYS = ("level", "ts", "logger", "msg", "error")
+_OURS = ("level", "ts", "logger")  # no stranger has a word in them
 _LONGEST = 32_768  # characters of one value: a line that nobody can ship helps nobody
 
 
@@ -180,24 +182,30 @@ def _explain(_: object, __: str, entry: Entry) -> Entry:
 def _plain(_: object, __: str, entry: Entry) -> Entry:
     """Everything as redacted JSON values, the contract's keys first."""
     first = {key: entry[key] for key in _FIRST_KEYS if key in entry}
-    return {key: _redacted(value) for key, value in (first | dict(entry)).items()}
+    about = entry.get("namespace")
+    namespace = about if isinstance(about, str) else None
+    return {
+        # What a traceback quotes may come from anywhere.
+        key: value if key in _OURS else _redacted(value, None if key == "stacktrace" else namespace)
+        for key, value in (first | dict(entry)).items()
+    }
 
 
-def _redacted(value: object) -> object:
+def _redacted(value: object, namespace: str | None) -> object:
     match value:
         case None | bool() | float():
             return value
         case int():  # a PIN is a number
-            masked = redact(str(value))
+            masked = redact(str(value), namespace)
             return value if masked == str(value) else masked
         case Mapping():
-            return {redact(str(key)): _redacted(inner) for key, inner in value.items()}
+            return {redact(str(key), namespace): _redacted(inner, namespace) for key, inner in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [_redacted(inner) for inner in value]
+            return [_redacted(inner, namespace) for inner in value]
         case bytes():
-            return _cut(redact(value.decode(errors="replace")))
+            return _cut(redact(value.decode(errors="replace"), namespace))
         case _:
-            return _cut(redact(str(value)))
+            return _cut(redact(str(value), namespace))
 
 
 def _cut(text: str) -> str:

@@ -76,7 +76,7 @@ class UnderWay:
 
 class Superseded(Exception):
     """The object changed, or we ceased to lead, while the run was under way. It stops where it is and reports
-    nothing; the change that superseded it is in the queue already."""
+    nothing; the change that superseded it is in the queue already. If there was none, it is tried again."""
 
 
 class ReconcileError(Exception):

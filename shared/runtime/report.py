@@ -40,11 +40,16 @@ def conditions_of(status: Mapping[str, Any]) -> list[Condition]:
     return found
 
 
-def next_status(old: Mapping[str, Any], finding: Finding, *, generation: int, now: str) -> dict[str, Any]:
-    """The whole new status. What `finding` does not speak of stays."""
+def next_status(
+    old: Mapping[str, Any], finding: Finding, *, namespace: str, generation: int, now: str
+) -> dict[str, Any]:
+    """The whole new status of an object in `namespace`. What `finding` does not speak of stays."""
     new = {name: value for name, value in old.items() if name not in finding.fields}
     new.update((name, value) for name, value in finding.fields.items() if value is not None)
-    merged = conditions.merge(conditions_of(old), finding.marks, finding.drop, generation=generation, now=now)
+    before = conditions_of(old)
+    merged = conditions.merge(
+        before, finding.marks, finding.drop, namespace=namespace, generation=generation, now=now
+    )
     if merged:
         new["conditions"] = [_raw(condition) for condition in merged]
     else:
@@ -60,10 +65,11 @@ def _raw(condition: Condition) -> Any:
     return msgspec.to_builtins(condition)
 
 
-def is_news(before: Iterable[Condition], marks: Iterable[Mark]) -> bool:
-    """Whether Ready says something new: what is worth an event and a line in the log."""
+def is_news(before: Iterable[Condition], marks: Iterable[Mark], namespace: str) -> bool:
+    """Whether Ready says something new of an object in `namespace`: what is worth an event and a line in
+    the log."""
     old = next(((c.status, c.reason, c.message) for c in before if c.type == "Ready"), None)
     return any(
-        mark.type == "Ready" and (mark.status, mark.reason, conditions.shown(mark.message)) != old
+        mark.type == "Ready" and (mark.status, mark.reason, conditions.shown(mark.message, namespace)) != old
         for mark in marks
     )

@@ -61,7 +61,9 @@ class Writer:
             if raw is None:
                 return
             old = raw.get("status", {})
-            new = report.next_status(old, finding, generation=generation, now=instant())
+            new = report.next_status(
+                old, finding, namespace=key.namespace, generation=generation, now=instant()
+            )
             patch = merge_patch.difference(old, new)
             if not patch:
                 return

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -120,6 +120,18 @@ async def test_what_a_kubernetes_event_has(cluster: ControlPlane, place: str, po
     assert (trace["type"], trace["reason"]) == ("Normal", TRACE.reason)
     shown = cluster.kubectl("events", "-n", place, "--for", "Kustomization/web")
     assert "Reconciliation finished" in shown
+
+
+async def test_a_revision_is_told_as_it_is(cluster: ControlPlane, place: str, post: Any) -> None:
+    """Whatever word of it is a secret's value too: commit statuses need it."""
+    register("main@sha1", place)
+    recorder = Recorder("kustomize-controller", post)
+    await recorder.start()
+    recorder.tell(about(place), replace(DONE, metadata={REVISION: "main@sha1:1", "of": "main@sha1:1"}))
+    await recorder.stop()
+    (event,) = events_of(cluster, place)
+    told = event["metadata"]["annotations"]
+    assert (told[REVISION], told["of"]) == ("main@sha1:1", "***:1")
 
 
 async def test_an_object_as_the_api_server_sends_it(cluster: ControlPlane, place: str, post: Any) -> None:

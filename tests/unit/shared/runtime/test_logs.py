@@ -164,6 +164,25 @@ def test_the_keys_of_a_reconcile(stream: io.StringIO) -> None:
     }
 
 
+WHOSE: dict[str, tuple[dict[str, str], str]] = {
+    "its own namespace": ({"namespace": "logs-own"}, "***"),
+    "another namespace": ({"namespace": "logs-other"}, "word-of-a-tenant"),
+    "nobody's": ({}, "***"),
+}
+
+
+@pytest.mark.parametrize(("bound", "shown"), WHOSE.values(), ids=WHOSE)
+def test_a_secret_is_masked_where_its_namespace_is_named(
+    bound: dict[str, str], shown: str, stream: io.StringIO
+) -> None:
+    register("word-of-a-tenant", "logs-own")
+    logs.setup("info", "json", stream)
+    logs.logger("word-of-a-tenant").bind(**bound).info("word-of-a-tenant", of=["word-of-a-tenant"])
+    (line,) = lines(stream)
+    assert (line["msg"], line["of"]) == (shown, [shown])
+    assert line["logger"] == "word-of-a-tenant"
+
+
 def test_console_is_for_people(stream: io.StringIO) -> None:
     logs.setup("debug", "console", stream)
     logs.logger("setup").info("started", port=8080)

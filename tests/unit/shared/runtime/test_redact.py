@@ -1,7 +1,9 @@
 """What the redactor lets through and what it does not: `Redactor` over text that people would see."""
 
+import asyncio
 import base64
 import json
+import time
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -129,3 +131,87 @@ def test_values_are_forgotten_oldest_first_and_completely() -> None:
         redactor.register(f"token-{number:05}")
     assert redactor.redact("token-00000 token-00001") == "token-00000 ***"
     assert "token" not in repr(redactor)
+
+
+WHOSE = {
+    "its own namespace": ("apps", "***"),
+    "another namespace": ("shop", "Applied revision"),
+    "an object without one": ("", "Applied revision"),
+    "nobody knows": (None, "***"),
+}
+
+
+@pytest.mark.parametrize(("about", "shown"), WHOSE.values(), ids=WHOSE)
+def test_a_value_is_masked_in_messages_of_its_namespace(about: str | None, shown: str) -> None:
+    redactor = Redactor()
+    redactor.register("Applied revision", "apps")
+    redactor.register("token-of-process")
+    assert redactor.redact("Applied revision token-of-process", about) == f"{shown} ***"
+
+
+def test_values_of_two_namespaces_that_overlap() -> None:
+    redactor = Redactor()
+    redactor.register("open-sesame", "apps")
+    redactor.register("sesame-seeds", "shop")
+    assert redactor.redact("x open-sesame-seeds y") == "x *** y"
+    assert redactor.redact("x open-sesame-seeds y", "apps") == "x ***-seeds y"
+
+
+FLOODS = {
+    "many": [f"token-{number:05}" for number in range(5_001)],
+    "long ones": [f"{number:03}" + 4_000 * "?" for number in range(300)],
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_a_flood_pushes_out_its_own_namespace_only(flood: list[str]) -> None:
+    redactor = Redactor()
+    redactor.register("secret-of-shop", "shop")
+    for value in ("secret-of-apps", *flood):
+        redactor.register(value, "apps")
+    assert redactor.redact("secret-of-shop", "shop") == "***"
+    assert redactor.redact("secret-of-apps", "apps") == "secret-of-apps"
+    assert redactor.redact(flood[-1], "apps") == "***"
+
+
+def test_a_text_of_many_lines_costs_no_more_than_a_key() -> None:
+    redactor = Redactor()
+    redactor.register("\n".join(f"line-number-{number:06}" for number in range(60_000)), "apps")
+    assert redactor.redact("line-number-000499 line-number-000500") == "*** line-number-000500"
+
+
+def test_values_that_begin_alike_are_found_at_once() -> None:
+    """A message of one tenant with values of the same one, both chosen to be slow: 45 s, once."""
+    redactor = Redactor()
+    for number in range(5_000):
+        redactor.register(f"aaaa{number:05}", "apps")
+    for length in range(6, 500):
+        redactor.register("a" * length, "apps")
+    began = time.process_time()
+    assert redactor.redact("aaaaaaab" * 4_000, "apps") == "***b" * 4_000
+    assert time.process_time() - began < 3
+
+
+def test_needles_within_needles() -> None:
+    """The longest one counts, however many begin with one another."""
+    values = ["abcdef" + "g" * count + tail for count in range(40) for tail in ("", "!", "z")]
+    redactor = Redactor()
+    for value in values:
+        redactor.register(value)
+    for value in values:
+        assert redactor.redact(f"{value}#") == "***#"
+    assert redactor.redact("abcdefggg?") == "***?"
+    assert redactor.redact("abcde?") == "abcde?"
+
+
+async def test_others_have_their_turn_meanwhile() -> None:
+    redactor = Redactor()
+    registering = asyncio.create_task(
+        redactor.register_all((f"{number:05}-of-a-large-secret" for number in range(4_000)), "apps")
+    )
+    turns = 0
+    while not registering.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > 5
+    assert redactor.redact("00000-of-a-large-secret", "apps") == "***"

@@ -6,6 +6,7 @@ import pytest
 
 from shared.runtime import conditions, merge_patch, report
 from shared.runtime.outcome import Mark, Outcome, Retryable, Stalled, Waiting
+from shared.runtime.redact import register
 from shared.runtime.report import Finding
 from shared.runtime.trigger import trigger
 
@@ -22,7 +23,7 @@ STEADY = {"observedGeneration": 1, "conditions": [condition("Ready", "True", "Su
 
 
 def after(old: dict[str, Any], finding: Finding, generation: int = 1) -> dict[str, Any]:
-    return report.next_status(old, finding, generation=generation, now=NOW)
+    return report.next_status(old, finding, namespace="apps", generation=generation, now=NOW)
 
 
 def test_a_run_that_finds_the_same_changes_nothing() -> None:
@@ -32,6 +33,16 @@ def test_a_run_that_finds_the_same_changes_nothing() -> None:
 def test_a_new_message_is_a_transition() -> None:
     new = after(STEADY, Finding(marks=(Mark("Ready", "True", "Succeeded", "other"),)))
     assert new["conditions"][0]["lastTransitionTime"] == NOW
+
+
+def test_secrets_of_others_change_nothing() -> None:
+    register("stored by report", "shop")
+    said = Finding(marks=(Mark("Ready", "True", "Succeeded", "stored by report"),))
+    (ready,) = after(STEADY, said)["conditions"]
+    assert ready["message"] == "stored by report"
+    register("stored by report", "apps")
+    (ready,) = after(STEADY, said)["conditions"]
+    assert ready["message"] == "***"
 
 
 def test_a_new_generation_alone_is_no_transition() -> None:
