@@ -31,13 +31,14 @@ from kustomize_controller.unpack import Unpacker
 from shared.api.kinds import GIT_REPOSITORY
 from shared.artifacts.cache import ArtifactCache
 from shared.artifacts.fetch import Download, fetch
-from shared.runtime import process
+from shared.runtime import own_folder, process
 
 NAME = "kustomize-controller"
 
 
 async def assemble(settings: Settings, setting: process.Setting) -> process.Parts:
     """Put the controller together; nothing runs yet."""
+    own_folder.claim(settings.made_up)
     session = aiohttp.ClientSession(trust_env=False, timeout=aiohttp.ClientTimeout(total=120, sock_read=30))
     unpacker = Unpacker(limit_bytes=settings.artifact_max_bytes)
 

@@ -130,6 +130,7 @@ class Settings:
     engine: Path
     state_path: Path
     cache_path: Path
+    made_up: Mapping[str, Path]  # folders that no flag names, by that flag: `own_folder.claim` is for these
     cache_max_bytes: int
     artifact_max_bytes: int
     max_objects: int
@@ -157,14 +158,19 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         argv: without the program's name.
     """
     flags = parse(FLAGS, argv, environ, prog=PROG, about=ABOUT)
-    cache = flags["cache-path"]
+    temporary = Path(tempfile.gettempdir())
+    defaults = {
+        "cache-path": temporary / f"headrace-artifacts-{os.getpid()}",
+        "state-path": temporary / "headrace-state",
+    }
+    made_up = {flag: folder for flag, folder in defaults.items() if not flags[flag]}
     engine = flags["engine"] or os.path.join(environ.get("HEADRACE_TOOLS_DIR", "/usr/local/bin"), "engine")  # noqa: PTH118
     return Settings(
         engine=Path(engine),
-        state_path=Path(flags["state-path"] or Path(tempfile.gettempdir()) / "headrace-state"),
-        cache_path=Path(cache).absolute()  # the engine takes no other
-        if cache
-        else Path(tempfile.gettempdir()) / f"headrace-artifacts-{os.getpid()}",
+        state_path=Path(flags["state-path"] or defaults["state-path"]),
+        # Absolute: the engine takes no other.
+        cache_path=Path(flags["cache-path"] or defaults["cache-path"]).absolute(),
+        made_up=made_up,
         cache_max_bytes=flags["cache-max-size"],
         artifact_max_bytes=flags["artifact-max-size"],
         max_objects=flags["max-objects"],

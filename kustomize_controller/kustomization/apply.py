@@ -20,6 +20,7 @@ from kustomize_controller.kustomization.remember import Applied, Drift, Memory
 from kustomize_controller.kustomization.send import Sender
 from kustomize_controller.kustomization.stages import Stage, stage_of
 from kustomize_controller.kustomization.take_over import take_over
+from kustomize_controller.kustomization.vanish import vanishes
 from shared.api.instant import instant
 from shared.api.meta import Key
 from shared.api.objects import ObjectId
@@ -258,7 +259,7 @@ class Applier:
         if ours is None:  # an object without any field but its name
             return
         version = int(after.resource_version) if after.resource_version.isdigit() else 0
-        applied = Applied(one.version, one.digest, after.uid, ours, version, ignored)
+        applied = Applied(one.version, one.digest, after.uid, ours, version, ignored, vanishes(content))
         self.memory.remember(self.owner, one.id, applied)
         self.follower.follow(one.id.group, one.id.kind, one.version)
 

@@ -97,7 +97,7 @@ class BuiltObject:
         The redactor at the exits knows these values too, but lets short ones through, which an API server
         quotes when it refuses a field.
         """
-        for secret in sorted(self.secrets, key=len, reverse=True):
+        for secret in sorted((each for each in self.secrets if each in text), key=len, reverse=True):
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
         return text
 

@@ -30,7 +30,7 @@ from shared.kube.ownership import FieldPath, Ownership
 
 log = structlog.get_logger("runtime")
 
-FORMAT = 1
+FORMAT = 1  # to be raised when older files would be misread; a new field has a default instead
 _SUFFIX = ".checkpoint"
 
 
@@ -47,13 +47,14 @@ class SavedObject(msgspec.Struct, array_like=True, frozen=True, gc=False):
     ownership: str
     time: str
     seen_version: int
-    ignored: tuple[FieldPath, ...] = ()
+    ignored: tuple[FieldPath, ...] | int = ()  # a number only in a file: as the object at that place has it
+    vanishes: bool = False
 
     @classmethod
     def of(cls, id_: ObjectId, one: Applied) -> "SavedObject":
-        ours = one.ownership
+        ours, seen = one.ownership, one.seen_version
         return cls(
-            *id_, one.version, one.digest, one.uid, ours.digest, ours.time, one.seen_version, one.ignored
+            *id_, one.version, one.digest, one.uid, ours.digest, ours.time, seen, one.ignored, one.vanishes
         )
 
     @property
@@ -63,7 +64,8 @@ class SavedObject(msgspec.Struct, array_like=True, frozen=True, gc=False):
     @property
     def applied(self) -> Applied:
         ours = Ownership(self.ownership, self.time)
-        return Applied(self.version, self.digest, self.uid, ours, self.seen_version, self.ignored)
+        ignored = () if isinstance(self.ignored, int) else self.ignored
+        return Applied(self.version, self.digest, self.uid, ours, self.seen_version, ignored, self.vanishes)
 
 
 class SavedDesired(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -117,6 +119,7 @@ class Saved(msgspec.Struct, frozen=True):
     settled: bool  # the run ended with Ready=True and nothing left to do
     recipe: SavedRecipe
     objects: tuple[SavedObject, ...]
+    told: str = ""  # the revision for which `recipe.left_out` was told last; "" when that is not known
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -151,7 +154,8 @@ class Checkpoints:
         """The checkpoint, or None if there is none that can be believed."""
         try:
             saved = _decode(self._at(uid).read_bytes())
-        except (OSError, msgspec.DecodeError):
+            saved = msgspec.structs.replace(saved, objects=_spelled_out(saved.objects))
+        except (OSError, msgspec.DecodeError, IndexError):
             return None
         if saved.format != FORMAT or saved.cluster != self.cluster or saved.uid != uid:
             return None
@@ -162,6 +166,7 @@ class Checkpoints:
         """Replace the checkpoint. A failure is no more than a full apply after the next restart."""
         if not self._usable:
             return
+        saved = msgspec.structs.replace(saved, objects=_abridged(saved.objects))
         try:
             descriptor, name = tempfile.mkstemp(dir=self._folder)
             with os.fdopen(descriptor, "wb") as file:
@@ -192,6 +197,30 @@ class Checkpoints:
 
     def _at(self, uid: str) -> Path:
         return self._folder / (_plain(uid) + _SUFFIX)
+
+
+def _abridged(objects: tuple[SavedObject, ...]) -> tuple[SavedObject, ...]:
+    """The objects with the ignored fields of each rule once: it often covers thousands of them."""
+    first: dict[tuple[FieldPath, ...] | int, int] = {}
+    places = [first.setdefault(one.ignored, at) if one.ignored else at for at, one in enumerate(objects)]
+    return tuple(
+        one if place == at else msgspec.structs.replace(one, ignored=place)
+        for at, (place, one) in enumerate(zip(places, objects, strict=True))
+    )
+
+
+def _spelled_out(objects: tuple[SavedObject, ...]) -> tuple[SavedObject, ...]:
+    """The other way; the objects share what they have alike.
+
+    Raises:
+        IndexError: there is no such place.
+    """
+    return tuple(
+        msgspec.structs.replace(one, ignored=objects[one.ignored].ignored)
+        if isinstance(one.ignored, int)
+        else one
+        for one in objects
+    )
 
 
 def _plain(uid: str) -> str:

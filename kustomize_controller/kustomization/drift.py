@@ -103,6 +103,9 @@ class Onlooker(Protocol):
     def listed(self, group: str, kind: str) -> None:
         """A watch began anew: anything may have happened to objects of the kind."""
 
+    def lost(self, group: str, kind: str) -> None:
+        """No watch shows objects of the kind until it is listed."""
+
 
 class Follower:
     """Watches the kinds of our objects. `wake(owner)` is called when there is something to repair."""
@@ -163,6 +166,7 @@ class Follower:
                 log.info("watch not begun", kind=sink.kind, because=str(error))
             except Exception:
                 log.exception("watch failed", kind=sink.kind)
+            self.lost(sink.group, sink.kind)
             await asyncio.sleep(NOT_SERVED_S)
 
     async def close(self) -> None:
@@ -213,6 +217,9 @@ class Follower:
         applied = holding.applied.get(id_)
         if applied is None:
             return False
+        if meta is None and applied.vanishes:
+            holding.drifts.pop(id_, None)  # made again, it would run again
+            return False
         if meta is not None:
             if meta.deletion_timestamp is not None or _version(meta) <= applied.seen_version:
                 return False
@@ -236,6 +243,11 @@ class Follower:
             self._wake(owner)
         else:
             loop.call_at(due_at, self._wake, owner)
+
+    def lost(self, group: str, kind: str) -> None:
+        """What happens to objects of the kind is not seen until it is listed again."""
+        if self._onlooker is not None:
+            self._onlooker.lost(group, kind)
 
     def newest(self, group: str, kind: str) -> int:
         """The highest resourceVersion at which an object of the kind was applied; 0 if there is none."""
@@ -301,6 +313,7 @@ class KindSink:
         return ObjectId(self.group, self.kind, meta.namespace, meta.name)
 
     def listing(self) -> None:
+        self._follower.lost(self.group, self.kind)
         self._newest = self._follower.newest(self.group, self.kind)
 
     def replace(self, items: list[ObjectMeta], version: int) -> None:

@@ -46,10 +46,15 @@ class Prepared:
     warnings: tuple[str, ...] = ()
 
 
+class Outdated(Superseded):
+    """What `Preparer.prepare` gave cannot be built any more: prepare again, and decide again."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Recipe:
     """`tree` is None after a restart: then `key` tells whether another tree builds to the same. `variables`
-    is None when none were put in."""
+    is None when none were put in. `recalled`: from a checkpoint, so that keyed digests are another
+    process's."""
 
     spec_digest: str
     artifact_digest: str
@@ -58,6 +63,7 @@ class _Recipe:
     key: str
     prepared: Prepared
     variables: Known | None = None
+    recalled: bool = False
 
 
 class Preparer:
@@ -126,7 +132,8 @@ class Preparer:
         """The content of the objects of the last `prepare`, built again if it was dropped meanwhile.
 
         Raises:
-            As `prepare`. Superseded: variables changed meanwhile, so that it is not to be had any more.
+            As `prepare`. Outdated: variables changed meanwhile, or their digests are those of the process
+            before this one. The recipe is forgotten.
         """
         recipe = self._recipes[obj.key]
         name = recipe.prepared.digest + recipe.spec_digest
@@ -134,11 +141,14 @@ class Preparer:
         if kept is not None and kept[0] == name:
             self._bodies.move_to_end(obj.key)
             return kept[2]
+        if recipe.recalled and recipe.variables is not None:
+            self._recipes.pop(obj.key, None)
+            raise Outdated
         async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
             built, _ = await self._build(obj, content.folder)
         if recipe.variables is not None and _prepared(built).desired != recipe.prepared.desired:
             self._recipes.pop(obj.key, None)
-            raise Superseded
+            raise Outdated
         return self._keep(obj.key, name, built)
 
     async def changed_by(self, artifact: Artifact, keys: Iterable[Key]) -> set[Key]:
@@ -180,7 +190,14 @@ class Preparer:
         )
         variables = Known(saved.variables) if saved.variables is not None else None
         self._recipes[key] = _Recipe(
-            saved.spec_digest, saved.artifact_digest, None, saved.inputs, saved.key, prepared, variables
+            saved.spec_digest,
+            saved.artifact_digest,
+            None,
+            saved.inputs,
+            saved.key,
+            prepared,
+            variables,
+            recalled=True,
         )
 
     def wants(self, key: Key, artifact: Artifact) -> Collection[ObjectId]:

@@ -23,7 +23,7 @@ from kustomize_controller.kustomization.decide import Entry, Plan, decide, gains
 from kustomize_controller.kustomization.delete import delete, keep_unreadable
 from kustomize_controller.kustomization.health import step as health
 from kustomize_controller.kustomization.names import ALLOW_PRUNE, STATUS_MANAGER
-from kustomize_controller.kustomization.prepare import Prepared
+from kustomize_controller.kustomization.prepare import Outdated, Prepared
 from kustomize_controller.kustomization.prune import Pruned
 from kustomize_controller.kustomization.refuse import refuse
 from kustomize_controller.kustomization.remember import Drift
@@ -99,7 +99,11 @@ class KustomizationReconciler:
         drifts = self._world.follower.due(obj.key)
         try:
             async with asyncio.timeout(obj.spec.timeout_s):
-                return await self._reconcile(obj, run, drifts)
+                try:
+                    return await self._reconcile(obj, run, drifts)
+                except Outdated:
+                    self._finished.pop(obj.key, None)  # or what was to be done would pass for done
+                    return await self._reconcile(obj, run, drifts)
         except TimeoutError as error:
             self._finished.pop(obj.key, None)
             why = f"not done within spec.timeout ({go_duration(obj.spec.timeout_s)}) at: {run.last_progress}"
@@ -127,7 +131,7 @@ class KustomizationReconciler:
         for one in saved.objects:
             self._world.memory.remember(key, one.id, one.applied)
         self._world.preparer.recall(key, saved.recipe)
-        self._told[key] = (saved.revision, saved.recipe.left_out)
+        self._told[key] = (saved.told, saved.recipe.left_out)
         if saved.settled:
             self._finished[key] = Finished(
                 saved.uid,
@@ -143,6 +147,7 @@ class KustomizationReconciler:
         if recipe is None or self._world.checkpoints.has(run.uid):
             return
         finished = self._finished.get(obj.key)
+        told, _ = self._told.get(obj.key, ("", ()))
         applied = self._world.memory.holding(obj.key).applied
         saved = Saved(
             format=FORMAT,
@@ -151,6 +156,7 @@ class KustomizationReconciler:
             generation=run.generation,
             revision=finished.revision if finished else "",
             settled=finished is not None,
+            told=told,
             recipe=recipe,
             objects=tuple(SavedObject.of(id_, one) for id_, one in applied.items()),
         )
@@ -289,6 +295,7 @@ class KustomizationReconciler:
             return
         self._told[obj.key] = about
         if prepared.left_out:
+            self._world.checkpoints.discard(run.uid)  # the next one says that it was told
             told = report.left_out(prepared.left_out)
             run.event(Event("Warning", "UnknownField", told, report.metadata(artifact)))
         if prepared.warnings:  # deprecated fields: no event, for that would be an alert with every commit

@@ -7,7 +7,7 @@ says, so nothing is applied.
 
 from collections.abc import Callable
 
-from kustomize_controller.kustomization.ignored import pointer_error
+from kustomize_controller.kustomization.ignored import pointers_error
 from kustomize_controller.settings import Settings
 from shared.api.kustomization import Kustomization, KustomizationSpec
 from shared.runtime.outcome import Stalled
@@ -31,9 +31,8 @@ def refuse(obj: Kustomization, settings: Settings) -> None:
                 "AccessDenied",
                 f"can't access '{target}', cross-namespace references have been blocked",
             )
-    for pointer in (pointer for rule in obj.spec.ignore for pointer in rule.paths):
-        if why := pointer_error(pointer):
-            raise Stalled("ValidationFailed", f"spec.ignore[].paths: '{pointer}' {why}; correct or remove it")
+    if why := pointers_error([pointer for rule in obj.spec.ignore for pointer in rule.paths]):
+        raise Stalled("ValidationFailed", f"spec.ignore[].paths: {why}")
     for field, asks in _NOT_YET.items():
         if asks(obj.spec):
             raise Stalled(

@@ -22,6 +22,7 @@ class Applied:
         ownership: our managedFields entry after it.
         seen_version: resourceVersion of the answer; what the watch tells of older states says nothing new.
         ignored: fields that others may change; they do not count in `ownership`.
+        vanishes: Kubernetes deletes it when it is done (a Job with a TTL), and that is no drift.
     """
 
     version: str
@@ -30,6 +31,7 @@ class Applied:
     ownership: Ownership
     seen_version: int
     ignored: tuple[FieldPath, ...] = ()
+    vanishes: bool = False
 
 
 @dataclass(slots=True)

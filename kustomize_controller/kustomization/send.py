@@ -11,7 +11,7 @@ from kustomize_controller.kustomization.built import BuiltObject
 from kustomize_controller.kustomization.contact import Contact
 from kustomize_controller.kustomization.ignored import keep_live
 from kustomize_controller.kustomization.names import FIELD_MANAGER, FORCE
-from kustomize_controller.kustomization.recreate import Recreation, may_help
+from kustomize_controller.kustomization.recreate import Recreation, holds_more, may_help, repeats, with_hint
 from shared.kube import apply as kube_apply
 from shared.kube import errors
 from shared.kube.client import Client, Identity
@@ -21,6 +21,13 @@ from shared.kube.ownership import ObjectMeta
 __all__ = ["Sender"]
 
 KEEP_ATTEMPTS = 5  # at an object that moves between the look at it and the apply
+CONFLICT_ATTEMPTS = 2  # at others: what is over at once is no reason to delete
+
+NOT_TAKEN = "force does not delete it, for the API server would not take a new one"
+NOT_ENOUGH = (
+    "spec.force does not delete it, for more would go with it than can be made anew: "
+    f"if that is meant, set {FORCE}: enabled on the object itself"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +55,7 @@ class Sender:
         try:
             await self._send(content, resource, dry_run=True)
         except errors.KubeError as error:
-            if not await self._is_to_be_recreated(content, resource, error):
-                raise
+            await self._let_recreate(content, resource, error)
 
     async def apply(
         self, content: BuiltObject, resource: Resource, leaving: Callable[[], None]
@@ -67,15 +73,15 @@ class Sender:
         try:
             return await self._send(content, resource, dry_run=False)
         except errors.KubeError as error:
-            if not await self._is_to_be_recreated(content, resource, error):
-                raise
+            await self._let_recreate(content, resource, error)
         leaving()
         await self._recreation(content, resource).remove()
         return await self._send(content, resource, dry_run=False)
 
     async def _send(self, content: BuiltObject, resource: Resource, *, dry_run: bool) -> ObjectMeta:
         place = (self.client, resource, content.namespace, content.name)
-        for attempt in range(KEEP_ATTEMPTS):
+        attempts = KEEP_ATTEMPTS if content.ignored else CONFLICT_ATTEMPTS
+        for attempt in range(attempts):
             body = content.body
             if content.ignored:
                 body = await keep_live(*place, identity=self.identity, body=body, pointers=content.ignored)
@@ -84,24 +90,32 @@ class Sender:
                     *place, body, manager=FIELD_MANAGER, identity=self.identity, dry_run=dry_run
                 )
             except errors.Conflict:
-                if not content.ignored or attempt == KEEP_ATTEMPTS - 1:
+                if attempt == attempts - 1:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    async def _is_to_be_recreated(
-        self, content: BuiltObject, resource: Resource, error: errors.KubeError
-    ) -> bool:
-        """Whether an object that was refused with `error` is to be deleted and made anew."""
+    async def _let_recreate(self, content: BuiltObject, resource: Resource, error: errors.KubeError) -> None:
+        """See that an object that was refused with `error` may be deleted and made anew.
+
+        Raises:
+            KubeError: `error`, with a hint if that was asked for and is not done.
+        """
         if not may_help(error) or (isinstance(error, errors.Conflict) and content.ignored):
-            return False
-        if not await self._is_forced(content, resource):
-            return False
-        return await self._recreation(content, resource).would_be_accepted(error)
+            raise error
+        is_forced = await self._is_forced(content, resource)
+        if not is_forced and not (self.force and not content.says("force", "disabled")):
+            raise error
+        objection = await self._recreation(content, resource).objection(error)
+        if objection is not None:
+            told = "" if repeats(objection, error) else f": {objection}"
+            raise with_hint(error, NOT_TAKEN + told) from error
+        if not is_forced:
+            raise with_hint(error, NOT_ENOUGH) from error
 
     async def _is_forced(self, content: BuiltObject, resource: Resource) -> bool:
         if content.says("force", "enabled") or content.says("force", "disabled"):
             return content.says("force", "enabled")
-        if self.force:
+        if self.force and not holds_more(resource):
             return True
         live = await self.contact.look(resource, content.namespace, content.name, self.identity, fresh=True)
         return live is not None and live.steering(FORCE) == "enabled"

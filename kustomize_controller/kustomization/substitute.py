@@ -33,6 +33,7 @@ __all__ = ["Substituter", "check_same"]
 _NAME = re.compile(r"[_A-Za-z][_A-Za-z0-9]*")
 _PATTERN = "^[_[:alpha:]][_[:alpha:][:digit:]]*$"  # of the message, as the contract spells it
 
+MOST_SECRETS = 5_000  # different texts with values of Secrets in one build; the redactor knows no more
 YIELD_CHARS = 256 << 10  # of text between two turns of the event loop, some 10 ms
 
 
@@ -72,7 +73,7 @@ class Substituter:
         if wanting:
             variables = await self._variables(obj, texts.objects[wanting[0]])
             if variables.values or _is_always(obj):
-                await self._expand(texts.objects, wanting, variables, expanded)
+                await self._expand(obj, texts.objects, wanting, variables, expanded)
         built = await self._finish(order, texts.objects, expanded)
         return self._conclude(obj, texts, expanded, built, variables)
 
@@ -106,6 +107,7 @@ class Substituter:
 
     async def _expand(
         self,
+        obj: Kustomization,
         objects: Sequence[BuiltObject],
         wanting: Sequence[int],
         variables: Variables,
@@ -113,6 +115,7 @@ class Substituter:
     ) -> None:
         """Put the variables into the texts at the places `wanting`."""
         budget = Budget()
+        secrets: set[str] = set()
         since = 0
         for at in wanting:
             before = expanded[at].text
@@ -124,8 +127,12 @@ class Substituter:
             except ExpandError as error:
                 told = f"envsubst error: variable substitution failed: {error}"
                 raise _failed(objects[at], told) from error
-            for value in expander.shown:
-                redact.register(value)
+            new = expander.shown.union(variables.values[name] for name in expander.hidden_read) - secrets
+            secrets |= new
+            if len(secrets) > MOST_SECRETS:
+                told = f"values of Secrets became more than {MOST_SECRETS} different texts; use fewer"
+                raise _failed(objects[at], f"envsubst error: {told}")
+            await redact.register_all(new, obj.metadata.namespace)
             expanded[at] = _Text(after, frozenset(expander.shown))
             since += len(before) + len(after)
             if since > YIELD_CHARS:

@@ -1,15 +1,15 @@
 """The variables of `spec.postBuild`: what ConfigMaps, Secrets and the spec itself say that names stand for.
 
 They are read with the controller's own rights, in the Kustomization's namespace only: there is no reference
-to another one. What a Secret says is registered with the redactor when it is read, and known from then on by
-a keyed hash and by the version of the object, never by its content.
+to another one. What a Secret says is known from then on by a keyed hash and by the version of the object,
+never by its content. The redactor learns of a value when it goes into a text (`substitute.py`).
 
-Source: behaviour-kustomize.md 5 and 8.
+Source: behaviour-kustomize.md 5 and 8; the limits are ours.
 """
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,7 +19,6 @@ from shared.api.meta import Key
 from shared.kube import errors
 from shared.kube.client import Client
 from shared.kube.discovery import Resource, UnsafeName
-from shared.runtime import redact
 
 __all__ = ["Known", "Reader", "SourceUnreadable", "Variables"]
 
@@ -27,6 +26,10 @@ RESOURCES = {
     "ConfigMap": Resource("", "v1", "ConfigMap", "configmaps", namespaced=True),
     "Secret": Resource("", "v1", "Secret", "secrets", namespaced=True),
 }
+
+# Of all objects of substituteFrom. Each may have 1 MiB, and there is no limit to how many a spec lists.
+MOST_VARIABLES = 5_000
+MOST_CHARS = 4 << 20
 
 # A value is put into a line of YAML. Flux takes out "\n" only, but to YAML the others end a line as well, and
 # what follows would be read as fields of its own.
@@ -91,17 +94,24 @@ class Reader:
         last.
 
         Raises:
-            SourceUnreadable: an object is not there and not optional, or may not be read.
+            SourceUnreadable: an object is not there and not optional, may not be read, or says too much.
             Unreachable, ServerError, Unauthorized, TooManyRequests: the API server is not there.
         """
         values: dict[str, str] = {}
         hidden: set[str] = set()
         versions: list[str] = []
+        count = chars = 0
         post_build = obj.spec.post_build
         assert post_build is not None  # noqa: S101  # nobody asks otherwise
-        for ref in post_build.substitute_from:
+        for ref in _refs(post_build.substitute_from):
             config = await self._config(obj.metadata.namespace, ref)
-            data = _data(ref, config) if config is not None else {}
+            said = config.data or {} if config is not None else {}
+            count, chars = count + len(said), chars + sum(map(len, said.values()))
+            if count > MOST_VARIABLES or chars > MOST_CHARS:
+                limit = f"{MOST_VARIABLES} variables and {MOST_CHARS >> 20} MiB"
+                told = f"with it, substituteFrom brings more than {limit}; take those that are needed"
+                raise SourceUnreadable(_told(ref, told))
+            data = _data(ref, said)
             values |= data
             hidden = hidden | set(data) if ref.kind == "Secret" else hidden - set(data)
             versions.append(f"{ref.kind}/{ref.name} {_version(config)}")
@@ -113,7 +123,7 @@ class Reader:
     def seen(self, obj: Kustomization) -> tuple[str, ...] | None:
         """The versions that `read` would find, as far as watches show all of them; else None."""
         versions: list[str] = []
-        for ref in obj.spec.post_build.substitute_from if obj.spec.post_build else ():
+        for ref in _refs(obj.spec.post_build.substitute_from if obj.spec.post_build else ()):
             version = self.watched(obj.beside(ref.kind, ref.name))
             if version is None:
                 return None
@@ -138,7 +148,16 @@ class Reader:
         return hashlib.blake2b(content, key=self.key, digest_size=32).hexdigest()
 
 
-def _told(ref: SubstituteFrom, error: Exception) -> str:
+def _refs(listed: Sequence[SubstituteFrom]) -> list[SubstituteFrom]:
+    """Each object once, in its last place, the one that counts; optional if it is so in all places."""
+    refs: dict[tuple[str, str], SubstituteFrom] = {}
+    for ref in listed:
+        before = refs.pop((ref.kind, ref.name), ref)
+        refs[ref.kind, ref.name] = ref if before.optional else before
+    return list(refs.values())
+
+
+def _told(ref: SubstituteFrom, error: Exception | str) -> str:
     return f"substitute from '{ref.kind}/{ref.name}' error: {error}"
 
 
@@ -146,16 +165,8 @@ def _version(config: _Config | None) -> str:
     return f"{config.metadata.uid}/{config.metadata.resource_version}" if config is not None else ""
 
 
-def _data(ref: SubstituteFrom, config: _Config) -> dict[str, str]:
-    data = config.data or {}
+def _data(ref: SubstituteFrom, said: Mapping[str, str]) -> dict[str, str]:
     if ref.kind == "Secret":
-        raw = {name: base64.b64decode(value) for name, value in data.items()}
-        for content in raw.values():
-            redact.register(content)
         # What is no text may still lie in the Secret, as long as nobody puts it into a manifest.
-        data = {name: value.decode(errors="replace") for name, value in raw.items()}
-    plain = {name: value.translate(_LINE_ENDS) for name, value in data.items()}
-    if ref.kind == "Secret":
-        for value in plain.values():
-            redact.register(value)
-    return plain
+        said = {name: base64.b64decode(value).decode(errors="replace") for name, value in said.items()}
+    return {name: value.translate(_LINE_ENDS) for name, value in said.items()}

@@ -37,6 +37,15 @@ def deployment(
     return _object("apps/v1", "Deployment", name, namespace, {"spec": spec})
 
 
+def job(name: str, namespace: str = "", *, ttl: int | None = None) -> Manifest:
+    """With a `ttl`, in seconds, Kubernetes deletes it when it is done."""
+    pod = {"restartPolicy": "Never", "containers": [{"name": "work", "image": "busybox:1"}]}
+    spec: dict[str, Any] = {"template": {"spec": pod}}
+    if ttl is not None:
+        spec["ttlSecondsAfterFinished"] = ttl
+    return _object("batch/v1", "Job", name, namespace, {"spec": spec})
+
+
 def widget(name: str, namespace: str = "", *, group: str = "example.test", size: int = 1) -> Manifest:
     return _object(f"{group}/v1", "Widget", name, namespace, {"spec": {"size": size}})
 

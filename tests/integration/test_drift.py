@@ -10,9 +10,9 @@ import pytest
 
 from lab.apiclient import ApiRefused
 from tests.harness.audit import Audit, Entry
-from tests.harness.manifests import Manifest, config_map, deployment
+from tests.harness.manifests import Manifest, config_map, deployment, job
 from tests.harness.story import KUSTOMIZE, Story, not_yet
-from tests.integration.conftest import KUSTOMIZE_USER, SOURCE_USER
+from tests.integration.conftest import KUSTOMIZE_USER, SOURCE_USER, Pair
 
 SSA = f"{KUSTOMIZE}/ssa"
 RECONCILE = f"{KUSTOMIZE}/reconcile"
@@ -192,6 +192,37 @@ def test_what_others_add_is_left_alone(running: Story, audit: Audit) -> None:
     _nothing_happens(story, audit, for_s=2.0)
     assert story.data("settings") == {"level": "low", "theirs": "1"}
     story.patch("ConfigMap", "settings", {"metadata": {"finalizers": None}}, manager="somebody")
+
+
+def test_a_job_that_goes_by_itself_is_not_run_again(story: Story, audit: Audit, controllers: Pair) -> None:
+    """Not by a repair, not after a restart; once its content changes, or a person asks for it."""
+    objects = {name: job(name, story.namespace, ttl=ttl) for name, ttl in (("once", 60), ("kept", None))}
+    story.start({"app/a.yaml": list(objects.values())})
+    audit.restart()
+    end(story, "once")
+    lose(story, "kept")  # seen by the same watch, after the other end
+    controllers.kustomize.restart()
+    lose(story, "kept")
+    applied = [entry.name for entry in writes(audit, story, KUSTOMIZE_USER) if entry.resource == "jobs"]
+    assert applied == ["kept", "kept"]
+    objects["once"]["spec"]["backoffLimit"] = 3
+    commit = story.push({"app/a.yaml": list(objects.values())})
+    story.ready("app", commit)
+    assert story.get("Job", "once")["spec"]["backoffLimit"] == 3
+    end(story, "once")
+    story.handled("Kustomization", "app", story.request("Kustomization", "app"))
+    assert story.find("Job", "once")
+
+
+def end(story: Story, name: str) -> None:
+    """As the TTL controller does it: by default a Job would wait for its pods to be orphaned."""
+    story.cluster.client.request("DELETE", story.path("Job", name), propagationPolicy="Background")
+
+
+def lose(story: Story, name: str) -> None:
+    """Delete a Job, and wait until it is there again."""
+    end(story, name)
+    story.becomes(f"{name} is back", lambda: story.find("Job", name))
 
 
 def test_status_of_others_costs_nothing(running: Story, audit: Audit) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from lab.controlplane import ControlPlane
 from tests.harness.audit import Audit, Entry
-from tests.harness.manifests import Manifest, config_map, deployment, secret, widget
+from tests.harness.manifests import Manifest, config_map, deployment, job, secret, widget
 from tests.harness.story import Story, conditions
 from tests.harness.wait import eventually
 from tests.integration.conftest import KUSTOMIZE_USER, Pair
@@ -115,6 +115,15 @@ def told_warnings(story: Story, name: str = "app") -> list[str]:
 
 
 # --- what is waited for ---
+
+
+def test_a_job_that_goes_as_soon_as_it_is_done(story: Story, audit: Audit) -> None:
+    audit.restart()
+    story.start({"app/a.yaml": [job("once", story.namespace, ttl=0)]}, wait=True)
+    story.gone("Job", "once")
+    story.ready("app", story.push({"app/b.yaml": [config_map("b", story.namespace)]}))
+    applied = [entry for entry in audit.entries([KUSTOMIZE_USER]) if entry.resource == "jobs"]
+    assert [entry.name for entry in applied if entry.is_write] == ["once"]
 
 
 def test_a_kustomization_is_ready_once_its_deployment_is(story: Story) -> None:
@@ -352,6 +361,32 @@ def _failures(controllers: Pair) -> float:
     name = 'controller_runtime_reconcile_errors_total{controller="kustomization"}'
     lines = controllers.kustomize.metrics().splitlines()
     return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
+
+
+def test_a_failed_wait_ends_with_the_next_revision(story: Story, widgets: Widgets, controllers: Pair) -> None:
+    """Its objects become ready late, which is nothing to a revision that does not build: no run follows."""
+    story.start({**widgets.files("w"), "other/v.yaml": [widgets.manifest("v")]})
+    story.kustomization("other", path="./other")
+    for widget_name, name in (("w", "app"), ("v", "other")):
+        widgets.says(widget_name, **STALLED)
+        story.respec(name, wait=True)
+        story.failed(name, "HealthCheckFailed")
+    commit = story.push({"app/w.yaml": "half: ["})
+    story.failed("app", "BuildFailed")
+    story.becomes(
+        "the other has failed at the new revision, too",
+        lambda: story.get("Kustomization", "other")["status"]["lastAttemptedRevision"].endswith(commit),
+    )
+    failures = _failures(controllers)
+    widgets.says("w", **ready("True"))
+    widgets.says("v", **ready("True"))
+    story.ready("other", commit)  # one watch shows both, in this order
+    story.kustomization("third", path="./other", nameSuffix="-3")
+    story.ready("third", commit)
+    assert _failures(controllers) == failures
+    for name in ("other", "third"):  # before the definition goes with `app`
+        story.delete("Kustomization", name)
+        story.gone("Kustomization", name)
 
 
 def test_another_spec_suspension_and_deletion_end_a_wait(story: Story, audit: Audit) -> None:

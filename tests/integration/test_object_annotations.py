@@ -1,13 +1,16 @@
 """What an object says of itself about how it is applied, and the fields of a spec that say it of all:
 `force`, `ignore`, and the labels and annotations below `kustomize.toolkit.fluxcd.io/`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from lab.apiclient import ApiRefused
+from lab.ports import free_port
 from tests.harness.audit import Audit
-from tests.harness.manifests import Manifest, config_map, deployment
+from tests.harness.manifests import Manifest, config_map, deployment, widget, widget_definition
 from tests.harness.story import KUSTOMIZE, Story, conditions
 from tests.integration.conftest import KUSTOMIZE_USER, Pair
 
@@ -171,6 +174,123 @@ def test_an_immutable_selector_is_made_anew(story: Story) -> None:
     assert found["spec"]["selector"]["matchLabels"] == {"app": "two"}
 
 
+# --- not made anew, where a new one would be refused ---
+
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+_TARGETS = {
+    "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"],
+    "operations": ["CREATE", "UPDATE"],
+}  # fmt: skip
+
+
+def policy(name: str, here: Mapping[str, Any], **validation: str) -> dict[str, Manifest]:
+    """No Deployment may be called app `two`."""
+    rule = {"expression": "object.spec.selector.matchLabels.app != 'two'", "message": "no", **validation}
+    constraints = {"resourceRules": [_TARGETS], "namespaceSelector": here}
+    return {
+        "validatingadmissionpolicies": {"spec": {"matchConstraints": constraints, "validations": [rule]}},
+        "validatingadmissionpolicybindings": {"spec": {"policyName": name, "validationActions": ["Deny"]}},
+    }
+
+
+def webhook_down(name: str, here: Mapping[str, Any]) -> dict[str, Manifest]:
+    """Nobody listens at its port."""
+    hook = {
+        "name": f"down.{name}.test",
+        "clientConfig": {"url": f"https://127.0.0.1:{free_port()}/"},
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "rules": [_TARGETS],
+        "namespaceSelector": here,
+    }
+    return {"validatingwebhookconfigurations": {"webhooks": [hook]}}
+
+
+def a_policy(name: str, here: Mapping[str, Any]) -> dict[str, Manifest]:
+    return policy(name, here)
+
+
+def a_policy_that_forbids(name: str, here: Mapping[str, Any]) -> dict[str, Manifest]:
+    return policy(name, here, reason="Forbidden")
+
+
+@contextmanager
+def in_force(story: Story, make: Any) -> Iterator[None]:
+    """What `make` gives, for the story's namespace, until it was seen to refuse a Deployment."""
+    name = f"refuse-{story.namespace}"
+    made = make(name, {"matchLabels": {"kubernetes.io/metadata.name": story.namespace}})
+    client = story.cluster.client
+    try:
+        for plural, content in made.items():
+            body = {**content, "metadata": {"name": name}}
+            client.request("POST", f"{_ADMISSION}/{plural}", body)
+        story.becomes("it is in force", lambda: refuses(story))
+        yield
+    finally:
+        for plural in made:
+            client.request("DELETE", f"{_ADMISSION}/{plural}/{name}")
+
+
+def refuses(story: Story) -> bool:
+    probe = deployment("probe", story.namespace, app="two")
+    try:
+        story.cluster.client.request("POST", story.path("Deployment"), probe, dryRun="All")
+    except ApiRefused:
+        return True
+    return False
+
+
+REFUSALS = {
+    "a policy": (a_policy, "ValidatingAdmissionPolicy"),
+    "a policy that forbids": (a_policy_that_forbids, "ValidatingAdmissionPolicy"),
+    "a webhook that is down": (webhook_down, "failed calling webhook"),
+}
+
+
+@pytest.mark.parametrize(("make", "told"), REFUSALS.values(), ids=REFUSALS)
+def test_the_old_one_stays_if_the_new_one_would_be_refused(
+    story: Story, audit: Audit, make: Any, told: str
+) -> None:
+    story.start({"app/a.yaml": [deployment("web", story.namespace, app="one")]}, force=True)
+    audit.restart()
+    with in_force(story, make):
+        story.push({"app/a.yaml": [deployment("web", story.namespace, app="two")]})
+        item = story.failed("app", "ReconciliationFailed", "force does not delete it")
+        message = conditions(item)["Ready"]["message"]
+        assert "field is immutable" in message
+        assert told in message
+        assert story.get("Deployment", "web")["spec"]["selector"]["matchLabels"] == {"app": "one"}
+        assert not [e for e in audit.entries([KUSTOMIZE_USER]) if e.verb == "delete"]
+
+
+def test_what_holds_more_than_itself_must_say_so_itself(story: Story) -> None:
+    """With a definition go all its custom resources; a mistake in it is no reason even then."""
+    group = f"{story.namespace}.test"
+    client = story.cluster.client
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.{group}"
+    item = f"/apis/{group}/v1/namespaces/{story.namespace}/widgets/w"
+    made = widget_definition(group)
+    story.start({"app/a.yaml": [made]}, force=True)
+    client.apply(item, widget("w", story.namespace, group=group))
+    before = client.get(path)["metadata"]["uid"]
+    made["spec"]["scope"] = "Cluster"
+    story.push({"app/a.yaml": [made]})
+    story.failed("app", "ReconciliationFailed", f"set {FORCE}: enabled on the object itself")
+    assert client.find(item)
+    made["metadata"]["annotations"] = {FORCE: "enabled"}
+    schema = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["type"] = "thing"
+    story.push({"app/a.yaml": [made]})
+    story.failed("app", "ReconciliationFailed", "would not take a new one")
+    assert client.get(path)["metadata"]["uid"] == before
+    assert client.find(item)
+    schema["type"] = "object"
+    commit = story.push({"app/a.yaml": [made]})
+    story.ready("app", commit)
+    assert client.get(path)["metadata"]["uid"] != before
+    assert client.get(path)["spec"]["scope"] == "Cluster"
+
+
 def test_drift_of_what_was_made_anew_is_undone(story: Story, audit: Audit) -> None:
     made = fixed("a", story, x="1")
     story.start({"app/a.yaml": [made]}, force=True)
@@ -251,6 +371,19 @@ def test_an_ignored_change_costs_nothing(story: Story, audit: Audit) -> None:
     assert replicas(story) == 4
 
 
+def test_a_restart_knows_what_is_ignored(story: Story, audit: Audit, controllers: Pair) -> None:
+    """Of every object that the rule covers."""
+    objects = [deployment(name, story.namespace) for name in ("web", "other", "last")]
+    story.start({"app/a.yaml": objects}, ignore=REPLICAS)
+    for name in ("web", "other"):
+        story.patch("Deployment", name, {"spec": {"replicas": 4}}, manager=MANAGER)
+    audit.restart()
+    controllers.kustomize.restart()
+    lose_the_label(story, "last")
+    asked = [e for e in audit.entries([KUSTOMIZE_USER]) if e.resource == "deployments" and e.is_write]
+    assert [entry.name for entry in asked] == ["last"]
+
+
 def lose_the_label(story: Story, name: str) -> None:
     """And wait until it is back."""
     label = f"{KUSTOMIZE}/name"
@@ -266,6 +399,45 @@ def test_a_field_that_nobody_took_stays_as_it_is(story: Story) -> None:
     commit = story.push({"app/a.yaml": [deployment("web", story.namespace, replicas=7)]})
     story.ready("app", commit)
     assert replicas(story) == 2
+
+
+def test_of_an_ignored_branch_ours_stays_beside_what_others_add(story: Story) -> None:
+    """The others own a key of it, or took one of ours; and then nothing of it is drift."""
+    made = config_map("a", story.namespace, annotations={"example.test/a": "1"}, x="1", y="1")
+    rule = {"paths": ["/data", "/metadata/annotations"]}
+    story.start({"app/a.yaml": [made]}, ignore=[rule])
+    injected = {
+        "data": {"ca": "injected", "y": "taken"},
+        "metadata": {"annotations": {"example.test/b": "1"}},
+    }
+    story.patch("ConfigMap", "a", injected, manager=MANAGER)
+    changed = config_map("a", story.namespace, annotations={"example.test/a": "2"}, x="2", y="2")
+    changed["metadata"]["labels"] = {"version": "2"}
+    commit = story.push({"app/a.yaml": [changed]})
+    story.ready("app", commit)
+    assert metadata(story, "a")["labels"]["version"] == "2"
+    assert story.data("a") == {"x": "1", "y": "taken", "ca": "injected"}
+    assert metadata(story, "a")["annotations"] == {"example.test/a": "1", "example.test/b": "1"}
+    story.patch("ConfigMap", "a", {"data": {"ca": None}}, manager=MANAGER)
+    token = story.request("Kustomization", "app")
+    story.handled("Kustomization", "app", token)
+    assert story.data("a") == {"x": "1", "y": "taken"}
+
+
+def test_of_an_ignored_list_ours_stays_beside_what_others_add(story: Story) -> None:
+    containers = "/spec/template/spec/containers"
+    rule = {"paths": [containers], "target": {"kind": "Deployment"}}
+    story.start({"app/a.yaml": [deployment("web", story.namespace, image="nginx:1")]}, ignore=[rule])
+    proxy = {"op": "add", "path": f"{containers}/0", "value": {"name": "proxy", "image": "proxy:1"}}
+    story.cluster.client.text(
+        "PATCH", story.path("Deployment", "web"), body=[proxy],
+        content_type="application/json-patch+json", query={"fieldManager": MANAGER},
+    )  # fmt: skip
+    commit = story.push({"app/a.yaml": [deployment("web", story.namespace, image="nginx:2", replicas=3)]})
+    story.ready("app", commit)
+    spec = story.get("Deployment", "web")["spec"]
+    images = {one["name"]: one["image"] for one in spec["template"]["spec"]["containers"]}
+    assert (spec["replicas"], images) == (3, {"app": "nginx:1", "proxy": "proxy:1"})
 
 
 def test_who_stops_to_ignore_gets_the_field_back(story: Story) -> None:
@@ -294,6 +466,10 @@ def test_only_what_the_target_selects_is_ignored(story: Story) -> None:
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "no pointer": ({"paths": ["spec.replicas"]}, "ValidationFailed", "'spec.replicas' is no JSON pointer"),
+    "too many": (
+        {"paths": [f"/data/k{n}" for n in range(101)]}, "ValidationFailed",
+        "spec.ignore[].paths: there are 101 pointers, and at most 100 are allowed",
+    ),
     "what an object is": ({"paths": ["/metadata/name"]}, "ValidationFailed", "is part of what an object is"),
     "no expression": (
         {"paths": ["/spec/x"], "target": {"name": "("}}, "BuildFailed",

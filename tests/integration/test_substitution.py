@@ -119,6 +119,18 @@ def test_names_and_common_metadata(story: Story) -> None:
     assert story.inventory() == [f"{story.namespace}_my-settings__ConfigMap"]
 
 
+def test_a_source_that_is_listed_twice_counts_in_its_last_place(story: Story, audit: Audit) -> None:
+    """And is read once."""
+    settings(story, "one", a="one")
+    settings(story, "two", a="two")
+    names = ("ConfigMap/one?", "ConfigMap/two", "ConfigMap/absent?", "ConfigMap/one?", "ConfigMap/absent?")
+    audit.restart()
+    story.start({"app/a.yaml": [config_map("a", story.namespace, x="${a}")]}, postBuild=taken_from(*names))
+    assert story.data("a") == {"x": "one"}
+    asked = [e.name for e in audit.entries([KUSTOMIZE_USER]) if e.namespace == story.namespace]
+    assert sorted(name for name in asked if name in ("one", "two", "absent")) == ["absent", "one", "two"]
+
+
 # --- what goes wrong ---
 
 FAILURES: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -167,6 +179,19 @@ def test_failures_name_the_object(story: Story) -> None:
 
 def _numbered() -> list[tuple[int, tuple[str, dict[str, Any], str]]]:
     return list(enumerate(FAILURES.values()))
+
+
+def test_more_variables_than_anybody_needs(story: Story) -> None:
+    settings(story, "few", a="b")
+    many = {f"v{number}": "x" for number in range(5_000)}
+    story.create("Secret", "many", {"stringData": many})
+    story.push({"app/a.yaml": [config_map("a", story.namespace, x="${a}")]})
+    story.source()
+    story.kustomization(postBuild=taken_from("ConfigMap/few", "Secret/many"))
+    told = "substitute from 'Secret/many' error: with it, substituteFrom brings more than 5000 variables"
+    story.failed("app", "BuildFailed", told)
+    story.respec(postBuild=taken_from("Secret/many"))
+    story.failed("app", "BuildFailed", 'variable not set (strict mode): "a"')
 
 
 def test_what_works_stays_when_a_variable_goes(story: Story) -> None:
@@ -294,6 +319,29 @@ def test_a_restart_finds_what_changed_meanwhile(story: Story, controllers: Pair,
     assert "c" not in {entry.name for entry in patches(audit, story)}
 
 
+def test_a_restart_repairs_and_answers_with_the_values(story: Story, controllers: Pair) -> None:
+    """Although what the process before knew of the values means nothing to this one."""
+    login(story, a="hunter2-hunter2")
+    names = ("meanwhile", "later", "asked", "new")
+    commit = story.push({f"{name}/a.yaml": [config_map(name, story.namespace, x="${a}")] for name in names})
+    story.source()
+    for name in names[:-1]:
+        story.kustomization(name, postBuild=taken_from("Secret/login"))
+    for name in names[:-1]:
+        story.ready(name)
+    controllers.kustomize.stop(keep_log=True)
+    by_hand = {"data": {"x": "by hand"}}
+    story.patch("ConfigMap", "meanwhile", by_hand, manager="somebody")
+    controllers.kustomize.start()
+    story.kustomization("new", postBuild=taken_from("Secret/login"))
+    story.ready("new", commit)  # by then the others were looked at, too
+    story.patch("ConfigMap", "later", by_hand, manager="somebody")
+    token = story.request("Kustomization", "asked")
+    undone = [{"x": "hunter2-hunter2"}] * 2
+    story.becomes("both are undone", lambda: [story.data(name) for name in ("meanwhile", "later")] == undone)
+    story.handled("Kustomization", "asked", token)
+
+
 # --- what stays secret ---
 
 
@@ -326,6 +374,35 @@ def test_a_secret_value_is_told_to_nobody(story: Story, canaries: Canaries) -> N
     assert value.upper() not in upper
     assert value.upper().replace('"', '\\"').partition("/")[0] not in upper
     story.failed("unreadable", "BuildFailed", "after substitution it cannot be read")
+
+
+def test_a_secret_is_nothing_to_other_tenants(story: Story, canaries: Canaries) -> None:
+    """It blots out none of their messages, and none of their guesses tells what it is."""
+    value, other = canaries.plant("value beside words"), f"{story.namespace}-b"
+    login(story, value=value, words="Applied revision", guessed="guess-4711", unused="finished in")
+    story.cluster.create_namespace(other)
+    story.others.append(other)
+    words = config_map("a", story.namespace, value="${value}", words="${words}", guessed="${guessed}")
+    commit = story.push(
+        {
+            "app/a.yaml": [words],
+            "refused/a.yaml": [_service("x", story, "${value}")],
+            "theirs/a.yaml": [config_map("b", other, n="1")],
+        }
+    )
+    story.source()
+    for name in ("app", "refused"):
+        story.kustomization(name, postBuild=taken_from("Secret/login"))
+    own = story.ready("app")
+    assert conditions(own)["Ready"]["message"] == f"***: {own['status']['lastAppliedRevision']}"
+    assert "***" in conditions(story.failed("refused", "ReconciliationFailed"))["Ready"]["message"]
+    story.told("app", "Reconciliation finished in")  # a value that went nowhere is masked nowhere
+    story.source("app", other)
+    for name in ("theirs", "guess-4711"):
+        story.kustomization(name, other)
+    theirs = story.ready("theirs", commit, namespace=other)
+    assert conditions(theirs)["Ready"]["message"].startswith("Applied revision: main@sha1:")
+    story.told("guess-4711", "guess-4711", namespace=other)
 
 
 def test_a_short_secret_is_masked_where_it_is_refused(story: Story) -> None:

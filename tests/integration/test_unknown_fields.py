@@ -9,6 +9,7 @@ import pytest
 from tests.harness.canaries import Canaries
 from tests.harness.manifests import config_map, deployment, to_yaml, widget, widget_definition
 from tests.harness.story import Object, Story
+from tests.integration.conftest import Pair
 
 LEFT_OUT = "was left out"
 TYPO = """\
@@ -30,6 +31,16 @@ def typo(story: Story, level: str = "info") -> str:
 
 def left_out(story: Story, name: str = "app") -> list[Object]:
     return [event for event in story.events(name) if event["reason"] == "UnknownField"]
+
+
+def told_for(story: Story, commit: str) -> int:
+    """How often it was told for this revision."""
+    revision = f"main@sha1:{commit}"
+    return sum(
+        event.get("count", 1)
+        for event in left_out(story)
+        if event["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/revision"] == revision
+    )
 
 
 def test_a_misspelled_field_is_left_out_and_told(story: Story) -> None:
@@ -60,6 +71,20 @@ def test_it_is_told_once_a_revision(story: Story) -> None:
     commit = story.push({"elsewhere/readme.txt": "nothing of it is built"})
     story.ready("app", commit)
     assert sum(event.get("count", 1) for event in left_out(story)) == 2
+
+
+@pytest.mark.parametrize("spec", [{"wait": True}, {}], ids=["with a wait", "without one"])
+def test_a_restart_does_not_tell_it_again(story: Story, controllers: Pair, spec: dict[str, object]) -> None:
+    """Even if the last revision built nothing."""
+    commits = [story.start({"app/settings.yaml": typo(story)}, **spec)]
+    commits.append(story.push({"elsewhere/readme.txt": "nothing of it is built"}))
+    story.becomes("the second is told", lambda: told_for(story, commits[-1]))
+    story.ready("app", commits[-1])
+    controllers.kustomize.restart()
+    story.handled("Kustomization", "app", story.request("Kustomization", "app"))
+    commits.append(story.push({"elsewhere/readme.txt": "nor of this"}))
+    story.becomes("the third is told", lambda: told_for(story, commits[-1]))
+    assert [told_for(story, commit) for commit in commits] == [1, 1, 1]
 
 
 def test_fields_of_a_patch_and_of_a_list_name_their_place(story: Story) -> None:

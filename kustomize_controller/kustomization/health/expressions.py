@@ -15,6 +15,8 @@ import msgspec
 from shared.runtime.child import Child, ChildDied, ChildError, ChildTimeout, Pool
 
 TIMEOUT_S = 2.0  # twenty times what the engine grants one evaluation
+START_S = 20.0  # until a process answers at all, on a machine that has other things to do
+FATAL = 3  # times in a row that a text took a process down: then it is the text, not the machine
 MEMORY_BYTES = 256 << 20
 KNOWN = 10_000  # expressions that are known to be good
 
@@ -44,6 +46,18 @@ OF_OBJECT = Dialect()
 OF_DEPENDENCY = Dialect(("self", "dep"))
 
 
+class _Evaluator(Child):
+    """A call's time is counted once the process answers: its start is not the expression's fault."""
+
+    async def call(self, op: str, args: Mapping[str, object], *, timeout_s: float) -> msgspec.Raw:
+        if self.pid is None:
+            try:
+                await super().call("check", {"expressions": [], "variables": []}, timeout_s=START_S)
+            except (ChildTimeout, ChildDied) as error:
+                raise NotEvaluated(f"the engine's program does not start: {error}") from error
+        return await super().call(op, args, timeout_s=timeout_s)
+
+
 class _Checked(msgspec.Struct):
     messages: tuple[str, ...]
 
@@ -62,7 +76,7 @@ class Expressions:
     def __init__(self, engine: Path) -> None:
         self._pool = Pool(
             [
-                Child(
+                _Evaluator(
                     [str(engine), "expressions"],
                     name=f"expressions {number}",
                     env={"PATH": "/nonexistent"},
@@ -72,30 +86,43 @@ class Expressions:
             ]
         )
         self._good: set[tuple[str, Dialect]] = set()
+        self._fatal: dict[tuple[str, Dialect], int] = {}  # how often it took a process down
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
 
     async def check(self, namespace: str, expression: str, dialect: Dialect) -> None:
         """See that an expression can be read.
 
         Raises:
-            InvalidExpression: it cannot.
-            NotEvaluated: there is nobody to ask.
+            InvalidExpression: it cannot, or it took a process down `FATAL` times.
+            NotEvaluated: there is nobody to ask, or the process was too slow or ended: try again.
         """
-        if (expression, dialect) in self._good:
+        one = (expression, dialect)
+        if one in self._good:
             return
         args = {"expressions": [expression], "variables": dialect.variables}
         try:
             answer = await self._call(namespace, "check", args)
         except (ChildTimeout, ChildDied) as error:
-            raise InvalidExpression(f"failed to parse the CEL expression: {error}") from error
+            if self._is_fatal(one):
+                raise InvalidExpression(f"failed to parse the CEL expression: {error}") from error
+            raise NotEvaluated(str(error)) from error
         except ChildError as error:
             raise NotEvaluated(str(error)) from error
+        self._fatal.pop(one, None)
         message = msgspec.json.decode(answer, type=_Checked).messages[0]
         if message:
             raise InvalidExpression(message)
         if len(self._good) >= KNOWN:
             self._good.clear()
-        self._good.add((expression, dialect))
+        self._good.add(one)
+
+    def _is_fatal(self, one: tuple[str, Dialect]) -> bool:
+        """Count that a text took a process down; whether that is the text's fault by now."""
+        times = self._fatal.pop(one, 0) + 1
+        if len(self._fatal) >= KNOWN:
+            self._fatal.clear()
+        self._fatal[one] = times
+        return times >= FATAL
 
     async def first_true(
         self,

@@ -7,6 +7,7 @@ says nothing of the sort is ready. A Job is ready when it is complete, which is 
 Source: behaviour-kustomize.md 10, cli.md 5; kstatus, "The ready rules" of cli-utils.
 """
 
+import contextlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -42,10 +43,13 @@ class _Condition(msgspec.Struct):
         return ": ".join(part for part in (self.reason, self.message) if part) or f"{self.type} {self.status}"
 
 
-class _Status(msgspec.Struct, rename="camel"):
+class _Observed(msgspec.Struct, rename="camel"):
+    observed_generation: int | None = None
+
+
+class _Status(_Observed, rename="camel"):
     """What the rules read of a status; kinds without a rule have conditions at most."""
 
-    observed_generation: int | None = None
     conditions: list[_Condition] | None = None
 
     def condition(self, kind: str) -> _Condition | None:
@@ -82,14 +86,18 @@ def compute(body: bytes, group: str, kind: str, *, now: datetime) -> Verdict:
 def behind(body: bytes) -> Verdict | None:
     """InProgress if its controller has not looked at the object's latest generation; else None.
 
+    What some controllers write as a string counts as absent: the user's expressions say what ready means.
+
     Raises:
         NotUnderstood: names the field.
     """
     try:
         seen = msgspec.json.decode(body, type=_Object)
-        return _unobserved(seen, _part(seen.status, _Status), "object")
     except msgspec.ValidationError as error:
         raise NotUnderstood(str(error)) from error
+    with contextlib.suppress(msgspec.ValidationError):
+        return _unobserved(seen, _part(seen.status, _Observed), "object")
+    return None
 
 
 def is_static(group: str, kind: str) -> bool:
@@ -111,7 +119,7 @@ def _common(seen: _Object, status: _Status, kind: str) -> Verdict | None:
     return None
 
 
-def _unobserved(seen: _Object, status: _Status, kind: str) -> Verdict | None:
+def _unobserved(seen: _Object, status: _Observed, kind: str) -> Verdict | None:
     generation, observed = seen.metadata.generation, status.observed_generation
     if generation is None or observed is None or generation == observed:
         return None

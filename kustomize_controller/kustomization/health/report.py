@@ -9,6 +9,7 @@ from kustomize_controller.kustomization.health.wait import Attempt
 from shared.api.artifact import Artifact
 from shared.api.duration import go_duration
 from shared.api.kustomization import Kustomization
+from shared.runtime import conditions
 from shared.runtime.outcome import Event, Mark
 
 TYPE = "Healthy"
@@ -37,7 +38,8 @@ def failure(obj: Kustomization, artifact: Artifact, duration_s: float, message: 
     """The message of Ready=False. A retry that meets the same says the same, with the duration of the first
     time, and so writes nothing."""
     healthy, ready = obj.status.condition(TYPE), obj.status.condition("Ready")
-    if is_known_failure(obj, artifact) and healthy is not None and healthy.message == message:
+    written = conditions.shown(message, obj.metadata.namespace)
+    if is_known_failure(obj, artifact) and healthy is not None and healthy.message == written:
         return ready.message if ready is not None else message
     return f"health check failed after {shown(duration_s)}: {message}"
 
@@ -60,7 +62,8 @@ def was_told(obj: Kustomization, message: str) -> float | None:
     That is how a wait goes on after the controller was started anew, with its clock.
     """
     healthy = obj.status.condition(TYPE)
-    if healthy is None or (healthy.status, healthy.message) != ("Unknown", message):
+    written = conditions.shown(message, obj.metadata.namespace)
+    if healthy is None or (healthy.status, healthy.message) != ("Unknown", written):
         return None
     if healthy.observed_generation != obj.metadata.generation:
         return None

@@ -8,8 +8,6 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-import msgspec
-
 from kustomize_controller.kustomization import observe
 from kustomize_controller.kustomization.decide import Desired, Plan
 from kustomize_controller.kustomization.health import report
@@ -27,6 +25,7 @@ from kustomize_controller.kustomization.health.waits import Order, Waits
 from kustomize_controller.kustomization.prepare import Prepared
 from kustomize_controller.kustomization.report import Passed, Report, metadata
 from kustomize_controller.kustomization.stages import apply_order
+from kustomize_controller.kustomization.vanish import vanishes
 from kustomize_controller.kustomization.world import World
 from shared.api.artifact import Artifact
 from shared.api.kinds import KUSTOMIZATION
@@ -180,7 +179,7 @@ class Checks:
         if not jobs:
             return ()
         bodies = await observe.bodies(self.world, self.obj, self.artifact)
-        return {id_ for id_ in jobs if id_ in bodies and _goes_by_itself(bodies[id_].body)}
+        return {id_ for id_ in jobs if id_ in bodies and vanishes(bodies[id_])}
 
     def _passed(self, wait: Wait) -> Passed:
         mark = report.passed(wait.lasted_s)
@@ -201,18 +200,3 @@ class Checks:
             marks=(report.pending(message),),
             status=said.attempted(),
         )
-
-
-class _JobSpec(msgspec.Struct, rename="camel"):
-    ttl_seconds_after_finished: int | None = None
-
-
-class _Job(msgspec.Struct):
-    spec: _JobSpec = msgspec.field(default_factory=_JobSpec)
-
-
-def _goes_by_itself(body: bytes) -> bool:
-    try:
-        return msgspec.json.decode(body, type=_Job).spec.ttl_seconds_after_finished is not None
-    except msgspec.ValidationError:
-        return False

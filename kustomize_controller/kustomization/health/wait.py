@@ -64,6 +64,7 @@ class Wait:
         looker: Looker,
         viewer: Viewer,
         wake: Callable[[Key], None],
+        shows: Callable[[ObjectId], bool],
     ) -> None:
         self.key = key
         self.attempt = attempt
@@ -78,6 +79,8 @@ class Wait:
         self._looker = looker
         self._viewer = viewer
         self._wake = wake
+        self._shows = shows  # whether the watch of objects that we applied stands for one
+        self._woken_for: type[Conclusion] | None = None
         self._stirred = asyncio.Event()
         self._reading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -91,11 +94,16 @@ class Wait:
     def left_s(self) -> float:
         return max(self.deadline - time.monotonic(), 0.0)
 
+    @property
+    def is_late(self) -> bool:
+        return time.monotonic() >= self.deadline - 0.01
+
     def inherit(self, last: "Wait") -> None:
-        """Take over what an earlier wait knows of the same objects and is still so."""
+        """Take over which of the same objects an earlier wait knows to be ready, and are so still."""
         for id_, target in self.targets.items():
-            if target.is_known and last.targets.get(id_) == target and id_ not in last.dirty:
-                self.verdicts[id_] = last.verdicts[id_]
+            is_same = target.is_known and last.targets.get(id_) == target and id_ not in last.dirty
+            if is_same and self._shows(id_) and last.verdicts[id_] == CURRENT:
+                self.verdicts[id_] = CURRENT
                 self.dirty.discard(id_)
 
     def stir(self, ids: Collection[ObjectId]) -> None:
@@ -104,6 +112,10 @@ class Wait:
         if changed:
             self.dirty |= changed
             self._stirred.set()
+
+    def poll(self) -> None:
+        """Those that are not ready may have become so, where no watch would tell."""
+        self.dirty |= self._unseen()
 
     async def read(self) -> None:
         """Look at all that may have changed. What could not be asked for stays marked."""
@@ -129,7 +141,7 @@ class Wait:
     def conclude(self, *, may_time_out: bool = True) -> Conclusion:
         """What all verdicts come to. An object that was ready and may have changed since is not known to
         be."""
-        timed_out = may_time_out and time.monotonic() >= self.deadline - 0.01
+        timed_out = may_time_out and self.is_late
         known = {
             id_: None if verdict == CURRENT and id_ in self.dirty else verdict
             for id_, verdict in self.verdicts.items()
@@ -137,7 +149,9 @@ class Wait:
         return conclude(known, timed_out=timed_out, fail_fast=self.fail_fast)
 
     def follow(self) -> None:
-        """Look again by itself from now on, and wake the Kustomization when there is a conclusion."""
+        """Look again by itself from now on, and wake the Kustomization when there is a conclusion: once for
+        each, for a run that fails before it gets here would otherwise be woken for ever."""
+        self._woken_for = None
         if self._tasks:
             return
         self._tasks = [asyncio.create_task(self._follow(), name=f"health of {self.key}")]
@@ -147,7 +161,7 @@ class Wait:
             self._tasks.append(asyncio.create_task(self._watch(target), name=name))
 
     def end(self) -> None:
-        """All is well, and reported so."""
+        """All is well, and reported so; or another attempt has taken its place."""
         self.is_over = True
         self.rest()
 
@@ -165,23 +179,29 @@ class Wait:
         self.dirty |= {id_ for id_, target in self.targets.items() if not target.is_known}
 
     async def _follow(self) -> None:
+        clock = asyncio.get_running_loop().time
+        next_poll = clock() + POLL_S
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S):
+                async with asyncio.timeout_at(next_poll):
                     await self._stirred.wait()
-            if not self._stirred.is_set() and not self.is_over:
-                self.dirty |= self._unseen()
+            if clock() >= next_poll:  # however much the others stir
+                next_poll = clock() + POLL_S
+                if not self.is_over:
+                    self.poll()
             self._stirred.clear()
             try:
                 await self.read()
             except Exception:  # nothing that one object holds may end the wait: it would never be told
                 log.exception("health not read", key=str(self.key))
-            match self.conclude(may_time_out=False):
-                case Healthy():
-                    self._wake(self.key)
-                case Unhealthy() if not self.is_over:
-                    self._wake(self.key)
+            self._tell(self.conclude(may_time_out=False))
             await asyncio.sleep(PACE_S)
+
+    def _tell(self, found: Conclusion) -> None:
+        is_news = isinstance(found, Healthy) or (isinstance(found, Unhealthy) and not self.is_over)
+        if is_news and self._woken_for is not type(found):
+            self._wake(self.key)
+        self._woken_for = type(found) if is_news else None
 
     def _unseen(self) -> set[ObjectId]:
         """Objects that are not ready, and of which no watch would tell when they are."""
@@ -194,7 +214,7 @@ class Wait:
         }
 
     def _needs_poll(self, id_: ObjectId) -> bool:
-        is_watched = self.targets[id_].is_known or id_ in self._watched
+        is_watched = (self.targets[id_].is_known and self._shows(id_)) or id_ in self._watched
         return not is_watched or id_.kind == "Pod"  # a pod that nobody takes fails by the clock
 
     async def _watch(self, target: Target) -> None:

@@ -52,6 +52,7 @@ class Waits:
         self._wake = wake
         self._waits: dict[Key, Wait] = {}
         self._by_object: dict[ObjectId, dict[Key, Wait]] = {}
+        self._listed: set[tuple[str, str]] = set()  # kinds whose watch stands
 
     def goes_on(self, key: Key, attempt: Attempt) -> bool:
         """Whether this very attempt is only waiting, so that there is nothing to be done anew."""
@@ -59,13 +60,17 @@ class Waits:
         return wait is not None and wait.attempt == attempt and not wait.is_over
 
     def superseded(self, key: Key, attempt: Attempt) -> Attempt | None:
-        """End the wait of another attempt; that attempt, if people were told of the wait."""
+        """End the wait of another attempt; that attempt, if people were told of the wait and it was not
+        over.
+
+        One that failed ends as well: that it becomes good late is of no use to anybody now.
+        """
         wait = self._waits.get(key)
-        if wait is None or wait.is_over or wait.attempt == attempt:
+        if wait is None or wait.attempt == attempt:
             return None
-        wait.rest()
-        wait.is_over = True
-        return wait.attempt if wait.told else None
+        is_told = wait.told and not wait.is_over
+        wait.end()
+        return wait.attempt if is_told else None
 
     async def look(self, order: Order) -> Wait:
         """Begin the wait, or go on with it, and look at what may have changed.
@@ -77,6 +82,8 @@ class Waits:
         if wait is None or wait.attempt != order.attempt or wait.is_over or wait.targets != targets:
             wait = self._begin(order, wait)
         wait.stir(order.applied)
+        if wait.is_late:
+            wait.poll()
         await wait.read()
         return wait
 
@@ -88,6 +95,7 @@ class Waits:
             looker=self.looker,
             viewer=order.viewer,
             wake=self._wake,
+            shows=self._shows,
         )
         wait.fail_fast = order.fail_fast
         if last is not None:
@@ -133,10 +141,18 @@ class Waits:
 
     def listed(self, group: str, kind: str) -> None:
         """A watch began anew: what happened to objects of the kind meanwhile is not known."""
+        self._listed.add((group, kind))
         for id_, waiting in self._by_object.items():
             if (id_.group, id_.kind) == (group, kind):
                 for wait in waiting.values():
                     wait.stir([id_])
+
+    def lost(self, group: str, kind: str) -> None:
+        """No watch shows objects of the kind until it is listed again: they are polled."""
+        self._listed.discard((group, kind))
+
+    def _shows(self, id_: ObjectId) -> bool:
+        return (id_.group, id_.kind) in self._listed
 
     async def close(self) -> None:
         for key in list(self._waits):

@@ -13,7 +13,7 @@ def promised() -> list[str]:
     return _ROW.findall((ROOT / "docs" / "security.md").read_text())
 
 
-def tested() -> set[str]:
+def named_by_tests() -> set[str]:
     names = [
         name
         for path in (ROOT / "tests" / "attacks").glob("test_*.py")
@@ -23,7 +23,7 @@ def tested() -> set[str]:
 
 
 def test_every_row_has_a_test_and_every_test_a_row() -> None:
-    assert set(promised()) == tested()
+    assert set(promised()) == named_by_tests()
 
 
 def test_the_rows_are_in_order_and_there_once() -> None:

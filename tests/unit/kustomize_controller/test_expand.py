@@ -150,6 +150,7 @@ def test_what_hidden_values_become_is_known() -> None:
     expander = Expander({"secret": "hunter2", "v": "x"}, hidden=frozenset({"secret"}))
     assert expander.expand("${v} ${secret^^} ${m:-<${secret}>}") == "x HUNTER2 <hunter2>"
     assert expander.shown == {"HUNTER2", "<hunter2>"}
+    assert expander.hidden_read == {"secret"}
     assert "hunter2" not in repr(expander).lower()
 
 

@@ -1,17 +1,18 @@
 """Who is woken for which drift: never for ever, never not at all."""
 
 import asyncio
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
-from kustomize_controller.kustomization.drift import Follower
+from kustomize_controller.kustomization.drift import Follower, KindSink
 from kustomize_controller.kustomization.remember import Applied, Memory
 from shared.api.meta import Key
 from shared.api.objects import ObjectId
 from shared.kube.client import Client
 from shared.kube.discovery import Discovery
-from shared.kube.ownership import Ownership
+from shared.kube.ownership import ObjectMeta, Ownership
 
 ME, OTHER = Key("Kustomization", "ns", "me"), Key("Kustomization", "ns", "other")
 THING = ObjectId("", "ConfigMap", "ns", "thing")
@@ -72,6 +73,35 @@ async def test_the_same_object_drifting_again_during_a_run_wakes_again(world: Wo
     assert world.woken == [ME]
 
 
+class Onlooker:
+    """Which kinds have a watch, as it was told."""
+
+    def __init__(self) -> None:
+        self.standing: set[tuple[str, str]] = set()
+
+    def seen(self, id_: ObjectId) -> None:
+        """Of no concern here."""
+
+    def listed(self, group: str, kind: str) -> None:
+        self.standing.add((group, kind))
+
+    def lost(self, group: str, kind: str) -> None:
+        self.standing.discard((group, kind))
+
+
+async def test_an_onlooker_knows_which_watches_stand() -> None:
+    onlooker = Onlooker()
+    nobody = cast(Client, None), cast(Discovery, None)
+    follower = Follower(*nobody, Memory(), wake=lambda _: None, onlooker=onlooker)
+    sink = KindSink(follower, "apps", "Deployment", "v1")
+    sink.listing()
+    assert not onlooker.standing
+    sink.replace([], 7)
+    assert onlooker.standing == {("apps", "Deployment")}
+    sink.listing()
+    assert not onlooker.standing
+
+
 async def test_a_contested_object_wakes_later(world: World) -> None:
     for _ in range(3):
         world.follower.repaired(ME, THING)
@@ -99,3 +129,15 @@ async def test_an_object_that_changed_hands_is_forgotten_by_its_old_owner(world:
     world.memory.remember(OTHER, THING, APPLIED)
     assert THING not in world.memory.digests(ME)
     assert world.memory.owner_of(THING) == OTHER
+
+
+async def test_what_vanishes_by_itself_is_no_drift(world: World) -> None:
+    """Another state of it still is, until it is gone."""
+    world.memory.remember(ME, THING, replace(APPLIED, vanishes=True))
+    world.follower.seen(THING, ObjectMeta(name="thing", uid="u2", resource_version="9"))
+    assert world.follower.due(ME).keys() == {THING}
+    world.woken.clear()
+    world.follower.seen(THING, None)
+    assert world.woken == []
+    assert not world.follower.due(ME)
+    assert world.memory.digests(ME)[THING] == APPLIED.digest  # so only other content is applied again

@@ -4,15 +4,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from kustomize_controller.kustomization.decide import Desired
+from kustomize_controller.kustomization.health import report
 from kustomize_controller.kustomization.health.conclude import Healthy, Pending, Unhealthy, conclude
 from kustomize_controller.kustomization.health.targets import Target, targets
 from kustomize_controller.kustomization.health.verdict import CURRENT, Status, Verdict, failed, in_progress
+from shared.api.artifact import Artifact
 from shared.api.kinds import KUSTOMIZATION, decode
 from shared.api.kustomization import HealthCheckExpr, Kustomization
 from shared.api.objects import ObjectId
+from shared.runtime import conditions
+from shared.runtime.outcome import Mark
 
 A = ObjectId("apps", "Deployment", "team", "a")
 B = ObjectId("", "ConfigMap", "team", "b")
@@ -124,6 +129,32 @@ CONCLUSIONS: dict[str, tuple[Callable[[], object], object]] = {
 @pytest.mark.parametrize(("ask", "expected"), CONCLUSIONS.values(), ids=CONCLUSIONS)
 def test_conclude(ask: Callable[[], object], expected: object) -> None:
     assert ask() == expected
+
+
+WHY = "timeout waiting for: [Widget/team/w status: 'Failed': https://me:secret@git.test/x?token=1 is gone]"
+FAILURES = {
+    "a plain one": "timeout waiting for: [Widget/team/w status: 'NotFound']",
+    "one with something that is masked": WHY,
+    "one that is cut": "x" * 40_000,
+}
+
+
+@pytest.mark.parametrize("why", FAILURES.values(), ids=FAILURES)
+def test_the_same_failure_is_said_in_the_same_words(why: str) -> None:
+    artifact = Artifact(path="a", url="", revision="main@sha1:1", digest="sha256:1", last_update_time="t")
+    obj = kustomization()
+    first = report.failure(obj, artifact, 30.0, why)
+    ready = Mark("Ready", "False", report.FAILED, first)
+    written = conditions.merge(
+        (), (ready, report.failed(why)), (), generation=obj.metadata.generation, now="", namespace="team"
+    )
+    status = msgspec.structs.replace(
+        obj.status, conditions=written, last_attempted_revision=artifact.revision
+    )
+    obj = msgspec.structs.replace(obj, status=status)
+    again = report.failure(obj, artifact, 31.0, why)
+    assert conditions.shown(again, "team") == conditions.shown(first, "team")
+    assert report.failure(obj, artifact, 31.0, "another") == "health check failed after 31s: another"
 
 
 def test_a_message_has_an_end() -> None:

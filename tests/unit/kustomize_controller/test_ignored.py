@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from kustomize_controller.kustomization.ignored import body_for, field_paths, pointer_error
+from kustomize_controller.kustomization.ignored import body_for, field_paths, pointers_error
 from kustomize_controller.kustomization.names import FIELD_MANAGER
 from shared.kube.ownership import ManagedFields, ObjectMeta, without
 
 Fields = dict[str, Any]
 REPLICAS: Fields = {"f:spec": {"f:replicas": {}}}
+APP, PROXY = 'k:{"name":"app"}', 'k:{"name":"proxy"}'
 IMAGES: Fields = {"f:spec": {"f:containers": {'k:{"name":"app"}': {".": {}, "f:image": {}}}}}
 
 
@@ -24,6 +25,11 @@ def meta(*owners: tuple[str, Fields]) -> ObjectMeta:
     fields = [{"manager": name, "operation": "Update", "fieldsV1": owned} for name, owned in owners]
     raw = {"name": "x", "resourceVersion": "7", "managedFields": fields}
     return msgspec.json.decode(json.dumps(raw), type=ObjectMeta)
+
+
+def owns(manager: str, **fields: Fields) -> tuple[str, Fields]:
+    """An owner of fields of the spec; "" is us."""
+    return manager or FIELD_MANAGER, {"f:spec": {f"f:{name}": owned for name, owned in fields.items()}}
 
 
 def containers(**images: str) -> list[dict[str, str]]:
@@ -41,7 +47,7 @@ SENT: dict[str, tuple[object, object, tuple[tuple[str, Fields], ...], str, objec
     ),
     "another one has it beside us": (
         {"replicas": 3, "a": 1}, {"replicas": 3},
-        ((FIELD_MANAGER, REPLICAS), ("autoscaler", REPLICAS)), "/spec/replicas", {"a": 1},
+        ((FIELD_MANAGER, REPLICAS), ("autoscaler", REPLICAS)), "/spec/replicas", {"replicas": 3, "a": 1},
     ),
     "it is not there any more": ({"replicas": 3, "a": 1}, {}, (), "/spec/replicas", {"a": 1}),
     "the source does not have it": ({"a": 1}, {"replicas": 5}, (), "/spec/replicas", {"a": 1}),
@@ -59,6 +65,89 @@ SENT: dict[str, tuple[object, object, tuple[tuple[str, Fields], ...], str, objec
     "an element's field that another one has": (
         {"containers": containers(app="app:1")}, {"containers": containers(app="app:2")},
         (("updater", IMAGES),), "/spec/containers/0/image", {"containers": [{"name": "app"}]},
+    ),
+    "a branch with a key of another one": (
+        {"m": {"a": 1}}, {"m": {"a": 1, "x": 5}}, (owns("", m={"f:a": {}}), owns("injector", m={"f:x": {}})),
+        "/spec/m", {"m": {"a": 1}},
+    ),
+    "a branch in which another one took a key": (
+        {"m": {"a": 1, "b": 1}}, {"m": {"a": 5, "b": 2}},
+        (owns("", m={"f:b": {}}), owns("person", m={".": {}, "f:a": {}})), "/spec/m", {"m": {"b": 2}},
+    ),
+    "a branch with a key of ours and another's": (
+        {"m": {"a": 1}}, {"m": {"a": 1}}, (owns("", m={"f:a": {}}), owns("peer", m={"f:a": {}})),
+        "/spec/m", {"m": {"a": 1}},
+    ),
+    "a branch with a key of nobody's": (
+        {"m": {"a": 1}}, {"m": {"a": 1, "u": 3, "x": 5}},
+        (owns("", m={"f:a": {}}), owns("injector", m={"f:x": {}})), "/spec/m", {"m": {"a": 1, "u": 3}},
+    ),
+    "a branch that is another's": (
+        {"m": {"a": 1}, "b": 1}, {"m": {"a": 5, "x": 5}}, (owns("person", m={"f:a": {}, "f:x": {}}),),
+        "/spec/m", {"b": 1},
+    ),
+    "an empty branch of ours that others filled": (
+        {"m": {}}, {"m": {"x": 5}}, (owns("", m={}), owns("injector", m={"f:x": {}})), "/spec/m", {"m": {}},
+    ),
+    "a branch in a branch": (
+        {"m": {"n": {"a": 1}}}, {"m": {"n": {"a": 1, "x": 5}, "o": {"y": 1}}},
+        (owns("", m={"f:n": {"f:a": {}}}), owns("injector", m={"f:n": {"f:x": {}}, "f:o": {"f:y": {}}})),
+        "/spec/m", {"m": {"n": {"a": 1}}},
+    ),
+    "a branch in one piece, ours": (
+        {"m": {"a": 1}}, {"m": {"a": 1, "b": 2}}, (owns("", m={}), owns("peer", m={})), "/spec/m",
+        {"m": {"a": 1, "b": 2}},
+    ),
+    "a field of a branch that another one has in one piece": (
+        {"m": {"a": 1, "b": 1}}, {"m": {"a": 5, "b": 1}}, (owns("person", m={}),), "/spec/m/a",
+        {"m": {"a": 5, "b": 1}},
+    ),
+    "a plain list of ours and another's": (
+        {"args": ["x"]}, {"args": ["y", "z"]}, (owns("", args={}), owns("peer", args={})), "/spec/args",
+        {"args": ["y", "z"]},
+    ),
+    "a plain list that is another's": (
+        {"args": ["x"], "b": 1}, {"args": ["y"]}, (owns("person", args={}),), "/spec/args", {"b": 1},
+    ),
+    "a list of named elements": (
+        {"containers": containers(app="app:1")}, {"containers": containers(proxy="p:1", app="app:2")},
+        (owns("", containers={APP: {".": {}, "f:name": {}, "f:image": {}}}),
+         owns("mesh", containers={PROXY: {".": {}, "f:name": {}, "f:image": {}}})),
+        "/spec/containers", {"containers": containers(app="app:2")},
+    ),
+    "a named element in which another one took a field": (
+        {"containers": [{"name": "app", "image": "app:1", "tty": True}]},
+        {"containers": [{"name": "app", "image": "app:2", "tty": False}]},
+        (owns("", containers={APP: {"f:tty": {}}}), owns("updater", containers={APP: {"f:image": {}}})),
+        "/spec/containers", {"containers": [{"name": "app", "tty": False}]},
+    ),
+    "one element of a list, in which another one took a field": (
+        {"containers": [{"name": "app", "image": "app:1", "tty": True}]},
+        {"containers": [{"name": "app", "image": "app:2", "tty": False}]},
+        (owns("", containers={APP: {".": {}, "f:name": {}, "f:tty": {}}}),
+         owns("updater", containers={APP: {"f:image": {}}})),
+        "/spec/containers/0", {"containers": [{"name": "app", "tty": False}]},
+    ),
+    "one element of a list that is another's": (
+        {"containers": containers(app="app:1")}, {"containers": containers(app="app:2")},
+        (("updater", IMAGES),), "/spec/containers/0", {"containers": [{"name": "app"}]},
+    ),
+    "elements known by two fields": (
+        {"ports": [{"port": 1, "protocol": "UDP"}]},
+        {"ports": [{"port": 1, "protocol": "TCP"}, {"port": 1, "protocol": "UDP"}]},
+        (owns("", ports={'k:{"port":1,"protocol":"UDP"}': {".": {}}}),
+         owns("mesh", ports={'k:{"port":1,"protocol":"TCP"}': {".": {}}})),
+        "/spec/ports", {"ports": [{"port": 1, "protocol": "UDP"}]},
+    ),
+    "an element without a name that stands elsewhere": (
+        {"ports": [{"port": 80, "host": 1}]}, {"ports": [{"port": 9, "host": 9}, {"port": 80, "host": 2}]},
+        (owns("", ports={'k:{"port":80}': {".": {}, "f:port": {}, "f:host": {}}}),), "/spec/ports/0/host",
+        {"ports": [{"port": 80, "host": 2}]},
+    ),
+    "a set of values": (
+        {"hosts": ["a"]}, {"hosts": ["a", "x", "u"]},
+        (owns("", hosts={'v:"a"': {}}), owns("injector", hosts={'v:"x"': {}})), "/spec/hosts",
+        {"hosts": ["a", "u"]},
     ),
     "no such element": ({"args": ["x"]}, {"args": ["x"]}, (), "/spec/args/7", {"args": ["x"]}),
     "a place within a text": ({"a": "text"}, {"a": "text"}, (), "/spec/a/b", {"a": "text"}),
@@ -92,6 +181,11 @@ def test_paths(spec: object, pointer: str, paths: tuple[tuple[str, ...], ...]) -
     assert field_paths(body(spec), [pointer], [entry]) == paths
 
 
+def test_objects_with_the_same_paths_share_them() -> None:
+    one, two = (field_paths(body({"replicas": count}), ["/spec/replicas"], []) for count in (1, 2))
+    assert one is two
+
+
 LESS: dict[str, tuple[Fields, tuple[str, ...], Fields]] = {
     "one of two": ({"f:a": {}, "f:b": {}}, ("f:a",), {"f:b": {}}),
     "the last one takes its branch with it": ({"f:s": {"f:a": {}}, "f:b": {}}, ("f:s", "f:a"), {"f:b": {}}),
@@ -110,11 +204,27 @@ def test_without(fields: Fields, path: tuple[str, ...], left: Fields) -> None:
     assert json.dumps(fields) == before
 
 
-@pytest.mark.parametrize("pointer", ["", "spec", "/metadata/name", "/metadata/labels", "/kind"])
-def test_what_cannot_be_ignored(pointer: str) -> None:
-    assert pointer_error(pointer)
+MANY = [f"/data/k{n}" for n in range(101)]
+LONG = "/data/" + "k" * 251
+
+NOT_TAKEN: dict[str, tuple[list[str], str]] = {
+    "all": ([""], "'' is part of what an object is; "),
+    "its name": (["/data", "/metadata/name"], "'/metadata/name' is part of what an object is; "),
+    "all labels": (["/metadata/labels"], "'/metadata/labels' is part of what an object is; "),
+    "its kind": (["/kind"], "'/kind' is part of what an object is; "),
+    "no pointer": (["spec"], "'spec' is no JSON pointer: "),
+    "too many": (MANY, "there are 101 pointers, and at most 100 are allowed; "),
+    "too long": ([LONG], f"'{LONG[:40]}...' has 257 characters, and at most 256 are allowed; "),
+}
 
 
-@pytest.mark.parametrize("pointer", ["/spec/replicas", "/metadata/annotations/a~1b", "/data"])
-def test_what_can_be_ignored(pointer: str) -> None:
-    assert not pointer_error(pointer)
+@pytest.mark.parametrize(("pointers", "told"), NOT_TAKEN.values(), ids=NOT_TAKEN)
+def test_what_cannot_be_ignored(pointers: list[str], told: str) -> None:
+    assert pointers_error(pointers).startswith(told)
+
+
+@pytest.mark.parametrize(
+    "pointers", [["/spec/replicas"], ["/metadata/annotations/a~1b", "/data"], MANY[:100], [LONG[:256]], []]
+)
+def test_what_can_be_ignored(pointers: list[str]) -> None:
+    assert not pointers_error(pointers)

@@ -295,3 +295,8 @@ def test_expressions_are_asked_only_once_the_generation_is_observed() -> None:
     assert kstatus.behind(msgspec.json.encode(thing({"observedGeneration": 1}, generation=2))) is not None
     assert kstatus.behind(msgspec.json.encode(thing({"observedGeneration": 2}, generation=2))) is None
     assert kstatus.behind(msgspec.json.encode(thing({}))) is None
+
+
+@pytest.mark.parametrize("body", NOT_UNDERSTOOD.values(), ids=NOT_UNDERSTOOD)
+def test_expressions_are_asked_about_any_status(body: dict[str, Any]) -> None:
+    assert kstatus.behind(msgspec.json.encode(body)) is None

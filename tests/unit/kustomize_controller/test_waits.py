@@ -32,8 +32,10 @@ class World:
     def __init__(self) -> None:
         self.said: dict[ObjectId, Verdict | Exception] = {A: BUSY, B: CURRENT}
         self.looked: list[ObjectId] = []
+        self.stirring: ObjectId | None = None
         self.woken = asyncio.Event()
         self.waits = Waits(cast(Looker, self), wake=lambda _: self.woken.set())
+        self.waits.listed("apps", "Deployment")
         self.order = Order(
             key=ME,
             attempt=FIRST,
@@ -44,6 +46,8 @@ class World:
 
     async def look(self, target: Target, _: Viewer) -> Verdict:
         self.looked.append(target.id)
+        if target.id == self.stirring:
+            self.waits.seen(target.id)
         said = self.said[target.id]
         if isinstance(said, Exception):
             raise said
@@ -53,6 +57,15 @@ class World:
         async with asyncio.timeout(2):
             await self.woken.wait()
         self.woken.clear()
+
+    async def rounds(self, number: int) -> None:
+        """Let the wait look at B that often."""
+        for _ in range(number):
+            self.looked.clear()
+            self.waits.seen(B)
+            async with asyncio.timeout(2):
+                while B not in self.looked:
+                    await asyncio.sleep(0.001)
 
 
 @pytest.fixture
@@ -95,6 +108,57 @@ async def test_what_becomes_good_after_its_time_wakes(world: World) -> None:
     world.waits.forget(ME)
 
 
+async def test_a_conclusion_wakes_once(world: World) -> None:
+    """The run that it wakes may fail before it comes to look."""
+    wait = await world.waits.look(world.order)
+    wait.follow()
+    world.said[A] = CURRENT
+    world.waits.seen(A)
+    await world.awaken()
+    await world.rounds(3)
+    assert not world.woken.is_set()
+    world.said[B] = BUSY
+    await world.rounds(2)
+    assert not world.woken.is_set()
+    world.said[B] = CURRENT
+    world.waits.seen(B)
+    await world.awaken()
+    world.waits.forget(ME)
+
+
+async def test_a_run_that_saw_less_is_told_again(world: World) -> None:
+    wait = await world.waits.look(world.order)
+    wait.follow()
+    world.said[A] = CURRENT
+    world.waits.seen(A)
+    await world.awaken()
+    world.waits.seen(A)
+    assert wait.conclude() == Pending()
+    wait.follow()
+    await world.awaken()
+    world.waits.forget(ME)
+
+
+async def test_what_no_watch_shows_is_polled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much another object stirs: each look at B shows a new state of it."""
+    monkeypatch.setattr(wait_module, "POLL_S", 0.02)
+    world.waits.lost("apps", "Deployment")
+    world.stirring = B
+    (await world.waits.look(world.order)).follow()
+    world.said[A] = failed("no")
+    await world.awaken()
+    world.waits.forget(ME)
+
+
+async def test_at_the_end_what_no_watch_shows_is_looked_at(world: World) -> None:
+    world.waits.lost("apps", "Deployment")
+    wait = await world.waits.look(world.order)
+    world.said[A] = CURRENT
+    assert (await world.waits.look(world.order)).conclude() == Pending()
+    wait.deadline = time.monotonic()
+    assert (await world.waits.look(world.order)).conclude() == Healthy()
+
+
 async def test_the_clock_of_an_attempt_goes_on(world: World) -> None:
     first = await world.waits.look(world.order)
     again = await world.waits.look(replace(world.order, targets=TARGETS[:1], timeout_s=500.0))
@@ -133,6 +197,26 @@ async def test_another_attempt_ends_the_wait(world: World, attempt: Attempt) -> 
     assert round(fresh.left_s) == 60
 
 
+@pytest.mark.parametrize("attempt", OTHERS.values(), ids=OTHERS)
+async def test_another_attempt_ends_a_failed_wait_too(world: World, attempt: Attempt) -> None:
+    """Its own run may fail before it comes to look, and what A's objects do is nothing to it."""
+    wait = await world.waits.look(replace(world.order, timeout_s=0.0))
+    wait.told = True
+    wait.fail()
+    assert _following()
+    assert world.waits.superseded(ME, FIRST) is None
+    await asyncio.sleep(0)
+    assert _following()
+    assert world.waits.superseded(ME, attempt) is None  # nothing was canceled: it had failed
+    await asyncio.sleep(0)
+    assert not _following()
+
+
+def _following() -> list[str]:
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    return [name for name in names if name == f"health of {ME}"]
+
+
 async def test_a_wait_that_nobody_heard_of_ends_in_silence(world: World) -> None:
     await world.waits.look(world.order)
     assert world.waits.superseded(ME, OTHERS["a request"]) is None
@@ -147,6 +231,22 @@ async def test_what_is_known_still_is_not_looked_at_again(world: World) -> None:
     world.waits.seen(B)
     assert (await world.waits.look(world.order)).conclude() == Healthy()
     assert world.looked == [B]
+
+
+async def test_only_what_was_ready_is_taken_over(world: World) -> None:
+    (await world.waits.look(replace(world.order, timeout_s=0.0))).fail()
+    world.looked.clear()
+    world.said[A] = CURRENT
+    assert (await world.waits.look(world.order)).conclude() == Healthy()
+    assert world.looked == [A]
+
+
+async def test_what_no_watch_shows_is_not_taken_over(world: World) -> None:
+    world.said[A] = CURRENT
+    (await world.waits.look(world.order)).end()
+    world.waits.lost("apps", "Deployment")
+    world.said[A] = BUSY
+    assert (await world.waits.look(world.order)).conclude() == Pending()
 
 
 async def test_what_was_just_applied_is_looked_at(world: World) -> None:
