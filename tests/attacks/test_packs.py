@@ -154,7 +154,9 @@ def test_a20_what_a_server_sends_is_bounded(
     name = f"source-{secrets.token_hex(4)}"
     server.git.repositories[name] = honest()
     story.source(name, url=server.git.url(name), timeout=HASTE if "spec.timeout" in says else PATIENCE)
-    story.ready(name, honest().commit, kind="GitRepository")
+    fetched = story.ready(name, honest().commit, kind="GitRepository")
+    cache = Path(tempfile.gettempdir()) / "headrace-git" / fetched["metadata"]["uid"]
+    assert list(cache.rglob("*.pack")), "this is where the honest commit was fetched to"
     before = server.peak_bytes()
     hostile = f"{name}-2"
     server.git.repositories[hostile] = made()
@@ -164,8 +166,6 @@ def test_a20_what_a_server_sends_is_bounded(
     assert "Stalled" not in conditions(item)
     assert server.peak_bytes() - before < GROWTH_BYTES
     # Those of a try that is under way go with its end; those of a failed one went before.
-    cache = Path(tempfile.gettempdir()) / "headrace-git" / item["metadata"]["uid"]
-    assert list(cache.rglob("*.pack")), "this is where the honest commit was fetched to"
     eventually(lambda: not leftovers(cache), 10, f"nothing is left of failed tries below {cache}")
 
 
