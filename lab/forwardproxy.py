@@ -15,9 +15,10 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
+
+from lab.serving import Serving
 
 _PIECE = 65536
 _WAIT_S = 10.0
@@ -43,7 +44,7 @@ class Behaviour:
     damage_at: int | None = None  # the byte of what a server sends in which all bits are turned
 
 
-class ForwardProxy:
+class ForwardProxy(Serving):
     """Listens on 127.0.0.1; a context manager.
 
     Args:
@@ -55,20 +56,10 @@ class ForwardProxy:
         self.tls = tls
         self._lock = threading.Lock()
         self._passages: list[Passage] = []
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, name="forward-proxy", daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_Server(("127.0.0.1", 0), _handler(self)), "forward-proxy")
 
     def address(self, scheme: str) -> str:
-        return f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     @property
     def passages(self) -> list[Passage]:

@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from lab.processes import clean_environment
+from lab.serving import Serving
 from lab.worktree import Worktree, git
 
 _PIECE = 65536
@@ -76,7 +76,7 @@ class Request:
     authorization: str = field(repr=False)
 
 
-class GitServer:
+class GitServer(Serving):
     """Serves a folder of bare repositories on 127.0.0.1; a context manager, or `start` and `stop`.
 
     Args:
@@ -94,30 +94,14 @@ class GitServer:
         self._requests: list[Request] = []
         self._credentials: dict[str, tuple[Basic | Bearer, ...]] = {}
         self._answers: dict[str, Answer] = {}
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        self._server.tls = tls
-
-    def start(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, name="git-server", daemon=True).start()
-        return self
+        server = _Server(("127.0.0.1", 0), _handler(self))
+        server.tls = tls
+        super().__init__(server, "git-server")
 
     def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().stop()
         if self._own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
 
     def url(self, name: str) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/{name}.git"

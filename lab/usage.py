@@ -41,6 +41,12 @@ def measure(leader: int) -> Usage:
     )
 
 
+def peak_rss_bytes_of(leader: int, program: bytes) -> int:
+    """The highest peak of a living process of `leader` whose command line holds `program`; 0 without one."""
+    pids = [pid for pid in living(leader) if program in _command_line(pid)]
+    return max((_peak_rss_bytes(pid) for pid in pids), default=0)
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
     stat = _read_stat(pid)
@@ -64,6 +70,13 @@ def _read_stat(pid: int) -> _Stat | None:
         session=int(fields[3]),
         cpu_ticks=sum(int(ticks) for ticks in fields[11:15]),  # utime, stime, cutime, cstime
     )
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _peak_rss_bytes(pid: int) -> int:

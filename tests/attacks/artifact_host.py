@@ -5,37 +5,24 @@ The sources are suspended, so that the source controller leaves alone what is wr
 
 import contextlib
 import hashlib
-import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 
+from lab.serving import Serving
 from tests.harness.story import Story
 
 
-class ArtifactHost:
+class ArtifactHost(Serving):
     """Serves bytes by name on loopback; a context manager."""
 
     def __init__(self) -> None:
         self._bodies: dict[str, tuple[bytes, Mapping[str, str]]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._bodies))
-        self._server.daemon_threads = True
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, name="artifact host", daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._bodies)), "artifact host")
 
     def serve(self, name: str, body: bytes, headers: Mapping[str, str] | None = None) -> str:
         """From now on `body` is at the URL that is returned."""
         self._bodies[f"/{name}"] = (body, headers or {})
-        return f"http://127.0.0.1:{self._server.server_address[1]}/{name}"
+        return f"http://127.0.0.1:{self.port}/{name}"
 
 
 def offer(story: Story, name: str, url: str, body: bytes, *, revision: str) -> None:

@@ -4,12 +4,11 @@ Protocol version 0 over HTTP (gitprotocol-http, gitprotocol-pack), just enough o
 """
 
 import contextlib
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+
+from lab.serving import Serving
 
 _CAPABILITIES = b"shallow side-band-64k ofs-delta thin-pack no-progress symref=HEAD:refs/heads/main"
 _SIDE_BAND_MAX = 65515
@@ -23,26 +22,15 @@ class Repository:
     sent: Iterable[bytes]
 
 
-class HostileGit:
+class HostileGit(Serving):
     """Serves repositories by name on loopback; a context manager."""
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.repositories))
-        self._server.daemon_threads = True
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, name="hostile git", daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.repositories)), "hostile git")
 
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/{name}"
+        return f"http://127.0.0.1:{self.port}/{name}"
 
 
 def pkt(data: bytes) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.usage import is_alive, living
+from lab.usage import is_alive, peak_rss_bytes_of
 from shared.artifacts import archive
 from tests.attacks.artifact_host import ArtifactHost, offer
 from tests.attacks.scene import Stage
@@ -95,16 +95,7 @@ class Offers:
 
     def peak_bytes(self) -> int:
         """Of the unpacker's process so far; 0 before it runs."""
-        unpackers = [pid for pid in living(self.controller) if _UNPACKER in _read(pid, "cmdline")]
-        statuses = [_read(pid, "status").decode() for pid in unpackers]
-        return max((int(status.partition("VmHWM:")[2].split()[0]) * 1024 for status in statuses), default=0)
-
-
-def _read(pid: int, what: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{what}").read_bytes()
-    except OSError:  # it ended meanwhile
-        return b"VmHWM: 0"
+        return peak_rss_bytes_of(self.controller, _UNPACKER)
 
 
 @pytest.fixture(scope="module")

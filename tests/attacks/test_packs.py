@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.usage import living
+from lab.usage import peak_rss_bytes_of
 from tests.attacks.hostile_git import HostileGit, Repository, banded, pkt
 from tests.attacks.scene import Stage
 from tests.harness.packs import (
@@ -41,16 +41,7 @@ class Server:
 
     def peak_bytes(self) -> int:
         """Of the Git workers so far."""
-        workers = [pid for pid in living(self.controller) if _WORKER in _read(pid, "cmdline")]
-        statuses = [_read(pid, "status").decode() for pid in workers]
-        return max((int(status.partition("VmHWM:")[2].split()[0]) * 1024 for status in statuses), default=0)
-
-
-def _read(pid: int, what: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{what}").read_bytes()
-    except OSError:  # it ended meanwhile
-        return b"VmHWM: 0"
+        return peak_rss_bytes_of(self.controller, _WORKER)
 
 
 @pytest.fixture(scope="module")
