@@ -1,4 +1,4 @@
-"""Where the controllers' Python processes spend their time: py-spy, when it is installed.
+"""Where the controllers' Python processes spend their time: py-spy, which the development packages bring.
 
 It samples from outside, so that the measured code runs as it is, its children included. Only samples of a
 thread that holds the interpreter's lock count: threads that wait would fill the profile otherwise. So time in
@@ -29,10 +29,10 @@ class NoProfiler(Exception):
 
 def profiler() -> str:
     """The program. Raises NoProfiler."""
-    beside = Path(sys.executable).with_name("py-spy")
-    found = shutil.which("py-spy") or (str(beside) if os.access(beside, os.X_OK) else None)
+    pinned = Path(sys.executable).with_name("py-spy")  # and none of PATH, where a virtual environment has it
+    found = str(pinned) if os.access(pinned, os.X_OK) else shutil.which("py-spy")
     if found is None:
-        raise NoProfiler("--profile needs py-spy: python -m pip install py-spy, or put the program on PATH")
+        raise NoProfiler("--profile needs py-spy: start through ./run, which installs it, or put it on PATH")
     return found
 
 

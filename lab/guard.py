@@ -26,6 +26,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main() -> None:
     log, folder, remove, *command = sys.argv[1:]
+    if sys.platform != "linux":
+        sys.exit(f"The lab needs Linux, where a process can end all that it started; this is {sys.platform}.")
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans of the command become ours, so `_end` finds them
     guard = os.getpid()

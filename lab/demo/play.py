@@ -1,7 +1,10 @@
 """Run the script step by step, measure, and tell a display. The first step that fails is the last one."""
 
+import shlex
+import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from lab.apiclient import ApiRefused
 from lab.demo.display import Display
@@ -15,7 +18,10 @@ from lab.tools import MissingTool
 from lab.worktree import GitFailed
 
 # What can go wrong outside of our own code; anything else is a mistake of the demo's and shows its trace.
-_FAILURES = (StepFailed, ProcessFailed, GitFailed, ApiRefused, MissingTool, MissingHttpBackend, OSError)
+_FAILURES = (
+    *(StepFailed, ProcessFailed, GitFailed, ApiRefused, MissingTool, MissingHttpBackend),
+    *(subprocess.TimeoutExpired, OSError),
+)
 
 
 def opening(lab: Lab) -> Chapter:
@@ -45,8 +51,17 @@ def _run(step: Step, stage: Stage) -> Result:
     try:
         seen = step.run(stage)
     except _FAILURES as error:
-        return Result(title=step.title, claim=step.claim, state="failed", text=str(error))
+        return Result(title=step.title, claim=step.claim, state="failed", text=_why(error))
     return Result(title=step.title, claim=step.claim, state="ok", took_s=seen.took_s, text=seen.text)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, subprocess.TimeoutExpired):
+        program, *arguments = error.cmd
+        return (
+            f"{shlex.join([Path(program).name, *arguments])} did not end within {round(error.timeout, 1):g} s"
+        )
+    return str(error)
 
 
 def _step(phase: Phase) -> Step:

@@ -1,6 +1,7 @@
 """Binaries in the cache: look at one, compile one, and link all of a configuration into one folder."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,11 +20,14 @@ _RECORD = "record.json"
 
 
 def in_folder(tool: Tool, folder: Path | None, checked: Checked) -> Found | None:
-    """Look for a tool in a folder that a person named, and ask it for its version."""
+    """Look for a tool in a folder that a person named, and ask it for its version.
+
+    A link to nothing, or a folder of that name, is found too: it has no version, and is not passed over.
+    """
     if folder is None or tool.ours:
         return None
     path = folder / tool.name
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     return Found(path, version_in(checked.output(path, tool.ask) or ""))
 

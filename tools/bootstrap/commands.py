@@ -92,7 +92,7 @@ ENVIRONMENT = """\
 Environment
   HEADRACE_PYTHON      the Python (3.11 to 3.14) to use
   HEADRACE_TOOLS       a folder of ready binaries, for what it holds; the exact versions only
-  KUBEBUILDER_ASSETS   the same, but what does not fit is passed over
+  KUBEBUILDER_ASSETS   the same, after HEADRACE_TOOLS; unset it where it is set for another project
   XDG_CACHE_HOME       where the cache goes: its subfolder headrace/ (default: ~/.cache)
   GOMODCACHE, GOCACHE  Go's caches, if they are to be shared with other work (default: in our cache)
   GOFLAGS=-p=1         compile on one core"""

@@ -8,7 +8,7 @@ from tools.bootstrap.catalogue import Tool
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file of the tool's name in a folder that a person named."""
+    """Something of the tool's name in a folder that a person named."""
 
     path: Path
     version: str | None  # None: it does not run, or prints nothing like a version
@@ -51,20 +51,17 @@ class Refuse:
     remedy: str
 
 
+_NAMED = "Put that version there, or remove the file: what the folder lacks comes from the cache."
+_ASSETS = "If it is set for another project, have the binaries built: unset KUBEBUILDER_ASSETS"
+
+
 def choose(tool: Tool, seen: Sources) -> Take | Build | Refuse:
     # What our own source becomes has no version that a foreign folder could match.
     if seen.named is not None and not tool.ours:
-        if seen.named.version == tool.version:
-            return Take(seen.named.path)
-        if not tool.lacks:  # what we complete is published nowhere: nobody can be asked to put it there
-            return Refuse(
-                f"HEADRACE_TOOLS: {seen.named.path} is {seen.named.version or 'of no version that it tells'};"
-                f" Headrace is tested with {tool.name} {tool.version} only.",
-                "Put that version there, or remove the file: what the folder lacks comes from the cache.",
-            )
-    # KUBEBUILDER_ASSETS is often set for other projects: what does not fit there is no mistake.
-    if seen.assets is not None and not tool.ours and seen.assets.version == tool.version:
-        return Take(seen.assets.path)
+        return _exactly(tool, seen.named, "HEADRACE_TOOLS", _NAMED)
+    # Often set for other projects; their version all the same must not be passed over in silence.
+    if seen.assets is not None and not tool.ours:
+        return _exactly(tool, seen.assets, "KUBEBUILDER_ASSETS", _ASSETS)
     match seen.cached:
         case Intact(path):
             return Take(path)
@@ -72,3 +69,13 @@ def choose(tool: Tool, seen: Sources) -> Take | Build | Refuse:
             return Build(because=f"{why}; it is built anew")
         case None:
             return Build()
+
+
+def _exactly(tool: Tool, found: Found, variable: str, remedy: str) -> Take | Refuse:
+    if found.version == tool.version:
+        return Take(found.path)
+    return Refuse(
+        f"{variable}: {found.path} is {found.version or 'of no version that it tells'};"
+        f" Headrace is tested with {tool.name} {tool.version} only.",
+        remedy,
+    )

@@ -1,7 +1,8 @@
 """Child processes: quiet ones with a log and a clock, and stages whose output a person reads.
 
 Whoever stops us stops our child, which gets one SIGINT: a second one would cut short the teardown of the
-first. A quiet child has a process group of its own, so that only we signal it; a stage stays in ours, since
+first. Who stops us twice does not want to wait for that: the child is killed, and what it started with it. A
+quiet child has a process group of its own, so that only we signal it; a stage stays in ours, since
 it may read the terminal, which then signals it too. Either is waited for: nothing goes on behind our back.
 """
 
@@ -58,7 +59,12 @@ def quietly(
             raise Trouble(
                 f"{what}: {argv[0]} does not start: {error.strerror}.", meaning_of(str(error))
             ) from error
-        code = _wait(child, tick, lambda: os.killpg(child.pid, _stop_signal()))
+        code = _wait(
+            child,
+            tick,
+            stop=lambda: os.killpg(child.pid, _stop_signal()),
+            kill=lambda: os.killpg(child.pid, signal.SIGKILL),
+        )
     if code:
         text = log.read_text(errors="replace")
         lines = [line for line in text.splitlines() if line.strip()][-12:]
@@ -69,7 +75,12 @@ def quietly(
 def openly(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
     """Run `argv` with our own input and output; give its exit code."""
     child = subprocess.Popen(argv, cwd=cwd, env=env)
-    return _wait(child, lambda: None, lambda: None if _on_terminal() else child.send_signal(_stop_signal()))
+    return _wait(
+        child,
+        lambda: None,
+        stop=lambda: None if _on_terminal() else child.send_signal(_stop_signal()),
+        kill=child.kill,
+    )
 
 
 def answer(
@@ -92,7 +103,14 @@ def answer(
     return done.stdout
 
 
-def _wait(child: subprocess.Popen[bytes], tick: Callable[[], None], stop: Callable[[], None]) -> int:
+def _wait(
+    child: subprocess.Popen[bytes],
+    tick: Callable[[], None],
+    *,
+    stop: Callable[[], None],
+    kill: Callable[[], None],
+) -> int:
+    """Give the child's exit code. Interrupted once, `stop` and wait for it; twice or in vain, `kill`."""
     try:
         while True:
             try:
@@ -101,12 +119,13 @@ def _wait(child: subprocess.Popen[bytes], tick: Callable[[], None], stop: Callab
                 tick()
     except Interrupted:
         # Go's command stops its compilers on SIGINT and leaves its cache whole; pytest runs its teardowns.
-        with suppress(ProcessLookupError):
-            stop()
         try:
+            with suppress(ProcessLookupError):
+                stop()
             child.wait(timeout=GRACE_S)
         except (subprocess.TimeoutExpired, Interrupted):
-            child.kill()
+            with suppress(ProcessLookupError):
+                kill()
             child.wait()
         raise
 

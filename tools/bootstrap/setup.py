@@ -201,20 +201,20 @@ def do(steps: Sequence[Step], site: Site) -> None:
 
 def _choice(tool: Tool, site: Site, checked: Checked) -> Take | Build | Refuse:
     seen = Sources(
-        named=binaries.in_folder(tool, _folder(site, "HEADRACE_TOOLS", must_exist=True), checked),
-        assets=binaries.in_folder(tool, _folder(site, "KUBEBUILDER_ASSETS", must_exist=False), checked),
+        named=binaries.in_folder(tool, _folder(site, "HEADRACE_TOOLS"), checked),
+        assets=binaries.in_folder(tool, _folder(site, "KUBEBUILDER_ASSETS"), checked),
         cached=binaries.in_cache(tool, site.key(tool), site.cache, checked),
     )
     return choose(tool, seen)
 
 
-def _folder(site: Site, variable: str, *, must_exist: bool) -> Path | None:
+def _folder(site: Site, variable: str) -> Path | None:
     named = site.environ.get(variable)
     if not named:
         return None
     folder = Path(named).absolute()
-    if must_exist and not folder.is_dir():
-        raise Trouble(f"{variable} names {folder}, which is no folder.", f"Correct it, or unset {variable}.")
+    if not folder.is_dir():
+        raise Trouble(f"{variable} names {folder}, which is no folder.", f"Correct it, or: unset {variable}")
     return folder
 
 

@@ -1,6 +1,8 @@
 """What the demo's plain display and its summary say, and when the demo counts as failed."""
 
+import html
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,9 @@ from lab.demo.remarks import (
     summary_lines,
     summary_rows,
 )
+from lab.demo.script import STORY
 from lab.demo.terminal import Picture
+from lab.stack import PHASES
 
 REMARKS: dict[str, tuple[Remark, list[str]]] = {
     "a command": (Command("git push"), ["    $ git push"]),
@@ -130,3 +134,15 @@ def test_the_plain_display_and_the_picture_tell_the_same(tmp_path: Path) -> None
     ]
     assert [text for text in told if text not in drawn] == []
     assert "@font-face" not in drawn
+
+
+def test_the_recorded_run_shows_the_story_of_today() -> None:
+    """Mend it with `./run demo --svg docs/demo.svg`, on a machine that does nothing else."""
+    drawn = (Path(__file__).parents[3] / "docs" / "demo.svg").read_text()
+    texts = re.findall(r"<text[^>]*>(.*?)</text>", drawn)
+    shown = [html.unescape(text).replace("\xa0", " ").strip() for text in texts]
+    steps = [step for chapter in STORY for step in chapter.steps]
+    told = [title for title, _ in PHASES] + [chapter.title for chapter in STORY]
+    told += [step.title for step in steps] + [step.claim for step in steps if step.claim]
+    assert [text for text in told if text not in shown] == []
+    assert shown[-1].startswith(f"All {len(PHASES) + len(steps)} steps went well")

@@ -1,11 +1,15 @@
 """What is asked of the machine, and the sentences for what it lacks."""
 
 import importlib.util
+import os
+import pwd
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tools.bootstrap import golang
-from tools.bootstrap.cache import locate
+from tools.bootstrap.cache import Cache, locate, prepare
 from tools.bootstrap.disk import shortage
 from tools.bootstrap.machine import Platform, loopback_direct, needs_venv_module, platform_note, python_note
 from tools.bootstrap.trouble import Trouble, meaning_of
@@ -78,6 +82,33 @@ def test_disk_shortage() -> None:
 
 def test_a_relative_cache_home_is_ignored() -> None:
     assert locate({"XDG_CACHE_HOME": "cache"}) == locate({})
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's, with a number that no passwd file knows."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(Trouble, match="XDG_CACHE_HOME"):
+        locate({})
+    assert locate({"XDG_CACHE_HOME": "/c"}).root == Path("/c/headrace")
+
+
+def test_a_cache_on_a_disk_that_runs_nothing_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_NOEXEC))
+    with pytest.raises(Trouble, match=r"(?s)mounted `noexec`.*Set XDG_CACHE_HOME"):
+        prepare(Cache(tmp_path / "headrace"))
+
+
+def test_a_cache_where_a_file_is_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Trouble, match=r"(?s)cannot be written to.*XDG_CACHE_HOME"):
+        prepare(Cache(tmp_path / "file" / "headrace"))
 
 
 OUTPUTS = {

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tools.bootstrap.progress import Progress, Task, left_s, roughly, span
+from tools.bootstrap.progress import Progress, Task, briefly, left_s, roughly, span
 
 NOW, NEXT = Task("compile kubectl", 100, computes=True), Task("compile kwok", 50, computes=True)
 DONE = Task("compile etcd", 60, computes=True)
@@ -43,6 +43,11 @@ def test_roughly(seconds: float, text: str) -> None:
     assert roughly(seconds) == text
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(1, "10s"), (38, "40s"), (55, "1m"), (260, "4m")])
+def test_briefly(seconds: float, text: str) -> None:
+    assert briefly(seconds) == text
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -70,13 +75,13 @@ def play(out: io.StringIO) -> str:
 
 def test_a_log_gets_few_lines() -> None:
     assert play(io.StringIO()).splitlines() == [
-        "[1/2] Python packages: 0s so far, about 2m00s left in all",
-        "[1/2] Python packages: 30s so far, about 1m30s left in all",
-        "[1/2] Python packages: 1m00s so far, about 1m06s left in all",
+        "[1/2] Python packages, about 1m: 0s so far, about 2m00s left in all",
+        "[1/2] Python packages, about 1m: 30s so far, about 1m30s left in all",
+        "[1/2] Python packages, about 1m: 1m00s so far, about 1m06s left in all",
         "[1/2] Python packages: done in 1m00s",
-        "[2/2] compile etcd: 0s so far, about 1m00s left in all",
-        "[2/2] compile etcd: 30s so far, about 30s left in all",
-        "[2/2] compile etcd: 1m00s so far, about 6s left in all",
+        "[2/2] compile etcd, about 1m: 0s so far, about 1m00s left in all",
+        "[2/2] compile etcd, about 1m: 30s so far, about 30s left in all",
+        "[2/2] compile etcd, about 1m: 1m00s so far, about 6s left in all",
         "[2/2] compile etcd: done in 1m00s",
     ]
 
@@ -87,3 +92,23 @@ def test_a_terminal_gets_one_line_per_step() -> None:
     # What a terminal shows in the end: the last text after a return, over what stood there before.
     last = [line.split("\r")[-1] for line in shown.splitlines() if line]
     assert [line.rstrip() for line in last][-1] == "[2/2] compile etcd: done in 1m00s"
+
+
+SLOW = Task("compile kube-controller-manager 1.37.2", 205, computes=True)
+
+
+def test_a_narrow_terminal_shows_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its line may not wrap; of the name enough is left to know it by."""
+    monkeypatch.setenv("COLUMNS", "80")
+    out = Terminal()
+    Progress([SLOW], out, Clock()).begin()
+    shown = out.getvalue().removeprefix("\r")
+    assert shown == "[1/1] compile kube-controller-ma…, about 3m: 0s so far, about 3m25s left in all"
+    assert len(shown) == 79
+
+
+def test_a_steps_own_time_follows_the_machines_speed() -> None:
+    out = io.StringIO()
+    progress = Progress([DONE, SLOW], out, Clock(), done=[(DONE, 120)])
+    progress.begin()
+    assert out.getvalue().startswith("[2/2] compile kube-controller-manager 1.37.2, about 7m: 0s so far")
