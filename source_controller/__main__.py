@@ -17,6 +17,7 @@ from source_controller.read_secret import reader
 from source_controller.settings import Settings
 
 NAME = "source-controller"
+GRACE_S = 4.0  # Flux's manifest gives the pod ten seconds in all; a fetch is begun again cheaply
 
 
 async def assemble(settings: Settings, setting: process.Setting) -> process.Parts:
@@ -42,7 +43,7 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
         await asyncio.to_thread(store.sweep)
         await files.start()
 
-    return process.Parts(controllers=[controller], lead=lead, close=(pool.close, files.stop))
+    return process.Parts(controllers=[controller], lead=lead, close=(pool.close, files.stop), grace_s=GRACE_S)
 
 
 class _Files:

@@ -13,16 +13,26 @@ from typing import Any, Final
 from shared.artifacts.digest import ALGORITHMS
 from shared.artifacts.store import Retention
 from shared.git import algorithms
-from shared.runtime.flags import Address, Flag, change, feature_gates, parse, unheeded
+from shared.runtime.flags import Address, Flag, change, feature_gates, parse, refuse, unheeded
 from shared.runtime.process_flags import COMMON, COMMON_GATES, PACE
 
 PROG: Final = "python -m source_controller"
 ABOUT: Final = "Publishes what Git repositories hold as artifacts for other controllers."
 _STORAGE = "Artifact store"
 _HELM = "Helm"
+_IDENTITY = "ObjectLevelWorkloadIdentity"
+
+# What these mean elsewhere has no place here: no run starts with a ConfigMap, and nothing is applied.
+_SHARED: Final = change(
+    change(change(COMMON, "concurrent", default=2), "watch-configs-label-selector", heeded=False),
+    "default-service-account",
+    heeded=False,
+    help="Service account whose cloud identity is used where an object names none; without the gate "
+    f"{_IDENTITY} the start fails.",
+)
 
 FLAGS: Final[tuple[Flag, ...]] = (
-    *change(COMMON, "concurrent", default=2),
+    *_SHARED,
     *PACE,
     Flag(
         "storage-path", "STORAGE_PATH", "/data", "string",
@@ -104,12 +114,18 @@ class Settings:
 
 
 def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """Read flags and environment; ends the process with a usage if they cannot be read.
+    """Read flags and environment; ends the process if they cannot be read, or not be used together.
 
     Args:
         argv: without the program's name.
     """
     flags = parse(FLAGS, argv, environ, prog=PROG, about=ABOUT)
+    # telemetry.md 9: here the account concerns cloud identities only.
+    if flags["default-service-account"] and not flags["feature-gates"][_IDENTITY]:
+        refuse(
+            f"--default-service-account needs the feature gate {_IDENTITY}: add"
+            f" --feature-gates={_IDENTITY}=true, or leave the account out"
+        )
     named = flags["git-cache-path"]
     git_cache = Path(named or Path(tempfile.gettempdir()) / "headrace-git")
     ssh = algorithms.Algorithms(tuple(flags["ssh-kex-algos"]), tuple(flags["ssh-hostkey-algos"]))

@@ -4,9 +4,10 @@ The syntax is Go's pflag, for the arguments in people's manifests were written f
 `--flag value`, `--bool`, `--bool=false`, durations such as `1m30s`, lists by commas or repetition. A flag
 wins over its environment variable, that over the default. Flags that Flux has and we have no use for are
 declared with `heeded=False`: accepted, so that a manifest keeps working, and named once at start
-(`unheeded`).
+(`unheeded`). One that has a single value in force here is declared with it (`always`): only others are named.
 
-Source: the contract, telemetry.md 5. Exit codes: 2 for what cannot be read, 1 for an unknown feature gate.
+Source: the contract, telemetry.md 5. Exit codes: 2 for what cannot be read, 1 for an unknown feature gate and
+for values that exclude each other.
 """
 
 import difflib
@@ -18,7 +19,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 from shared.api.duration import duration_s, go_duration
 
-__all__ = ["Address", "Flag", "change", "describe", "feature_gates", "parse", "unheeded"]
+__all__ = ["Address", "Flag", "change", "describe", "feature_gates", "parse", "refuse", "unheeded"]
 
 FlagType = Literal["string", "int", "float", "bool", "duration", "list", "address", "gates"]
 # What `parse` gives: str, int, float, bool, seconds as float, list[str], Address | None, dict[str, bool].
@@ -47,6 +48,7 @@ class Flag:
         group: the heading under which `--help` shows it.
         choices: the only values allowed, if any.
         heeded_gates: of the type "gates": those that change something here.
+        always: the value that is in force here whatever is given; None: the given one.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Flag:
     group: str = "This controller"
     choices: tuple[str, ...] = ()
     heeded_gates: frozenset[str] = frozenset()
+    always: Value = None
 
 
 def feature_gates(defaults: Mapping[str, bool], *, heeded: Collection[str]) -> Flag:
@@ -111,8 +114,16 @@ def parse(
         _exit(error, flags, prog)
 
 
+def refuse(message: str) -> NoReturn:
+    """End the start: every flag can be read, but one cannot be used beside the others. Exit code 1."""
+    print(message, file=sys.stderr)
+    raise SystemExit(1)
+
+
 def unheeded(flags: Sequence[Flag], argv: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     """Names of flags, and `feature-gates=NAME` of gates, that were set and change nothing here.
+
+    A flag with a value that is `always` in force is named, as `NAME=VALUE`, if another one was set.
 
     Call it after `parse` has accepted the same arguments.
     """
@@ -122,6 +133,9 @@ def unheeded(flags: Sequence[Flag], argv: Sequence[str], environ: Mapping[str, s
         is_set = flag.name in given or bool(environ.get(flag.env))
         if is_set and not flag.heeded:
             found.append(flag.name)
+        if is_set and flag.always is not None:
+            value = _value(flag, given.get(flag.name), environ)
+            found += [f"{flag.name}={_shown(flag, value)}"] if value != flag.always else []
         if is_set and flag.type == "gates":
             chosen = _value(flag, given.get(flag.name), environ)
             changed = sorted(gate for gate, on in chosen.items() if on != flag.default[gate])
@@ -150,8 +164,10 @@ def describe(flags: Sequence[Flag], *, prog: str = "", about: str = "") -> str:
 def _entry(flag: Flag) -> Iterator[str]:
     yield f"  --{flag.name}" + ("" if flag.type == "bool" else f" {flag.type}")
     unused = "" if flag.heeded else " Accepted for compatibility; it changes nothing here."
+    if flag.always is not None:
+        unused = f" Always {_shown(flag, flag.always)} here; anything else is accepted and changes nothing."
     choices = f" One of {', '.join(flag.choices)}." if flag.choices else ""
-    default = "" if flag.type == "gates" else f"Default {_shown(flag)}. "
+    default = "" if flag.type == "gates" else f"Default {_shown(flag, flag.default)}. "
     yield from textwrap.wrap(
         f"{flag.help}{choices}{unused} {default}Environment: {flag.env}.",
         100, initial_indent="      ", subsequent_indent="      ",
@@ -162,18 +178,18 @@ def _entry(flag: Flag) -> Iterator[str]:
             yield f"        {gate}={str(on).lower()}{note}"
 
 
-def _shown(flag: Flag) -> str:
-    match flag.default:
+def _shown(flag: Flag, value: Value) -> str:
+    match value:
         case bool():
-            return str(flag.default).lower()
+            return str(value).lower()
         case "" | []:
             return "empty"
         case list():
-            return ",".join(flag.default)
+            return ",".join(value)
         case float() if flag.type == "duration":
-            return go_duration(flag.default)
+            return go_duration(value)
         case _:
-            return str(flag.default)
+            return str(value)
 
 
 def _given(flags: Sequence[Flag], argv: Sequence[str]) -> dict[str, list[str]]:

@@ -55,6 +55,11 @@ COMMON: Final[tuple[Flag, ...]] = (
         "watch-label-selector", "WATCH_LABEL_SELECTOR", "", "string",
         "Reconcile only objects with matching labels, such as sharding.fluxcd.io/key=shard1.", group=_WATCH,
     ),
+    Flag(
+        "watch-configs-label-selector", "WATCH_CONFIGS_LABEL_SELECTOR",
+        "reconcile.fluxcd.io/watch=Enabled", "string",
+        "ConfigMaps and Secrets whose change starts a run.", group=_WATCH,
+    ),
     Flag("concurrent", "CONCURRENT", 4, "int", "How many objects of a kind are reconciled at once.",
     group=_WORK), Flag(
         "min-retry-delay", "MIN_RETRY_DELAY", "750ms", "duration",

@@ -3,6 +3,7 @@ be."""
 
 import tomllib
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from kustomize_controller import settings as kustomize_settings
 from kustomize_controller import unpack
 from kustomize_controller.kustomization import build
 from shared.api.kinds import KINDS
+from shared.runtime import process
 from shared.runtime.flags import Address
 from source_controller import settings as source_settings
 from source_controller.gitrepository import checkout
@@ -53,6 +55,12 @@ def workload(request: pytest.FixtureRequest) -> Workload:
 def test_every_controller_has_one() -> None:
     packages = [path.parent.name for path in ROOT.glob("*_controller/__main__.py")]
     assert sorted(one.package for one in WORKLOADS.values()) == sorted(packages)
+
+
+def test_a_pod_has_the_time_to_stop(workload: Workload) -> None:
+    grace_s = import_module(f"{workload.package}.__main__").GRACE_S
+    most_s = grace_s + process.EVENTS_S + process.CLOSE_S
+    assert workload.template["spec"]["terminationGracePeriodSeconds"] > most_s
 
 
 def test_each_runs_the_package_of_its_name(workload: Workload) -> None:
@@ -212,6 +220,10 @@ def test_lockdown_sets_the_flags_of_the_contract() -> None:
     settings = settings_of(WORKLOADS["kustomize-controller"], *lockdown_args("kustomize-controller"))
     assert {name: settings.flags[name] for name in LOCKDOWN} == LOCKDOWN
     assert lockdown_args("source-controller") == []
+
+
+def test_a_flag_of_lockdown_is_not_said_to_change_nothing(workload: Workload) -> None:
+    assert settings_of(workload, *lockdown_args(workload.name)).unheeded == ()
 
 
 # --- rights ---

@@ -37,8 +37,25 @@ def test_the_defaults_are_those_of_flux() -> None:
 
 
 def test_flags_of_flux_that_change_nothing_are_accepted_and_named() -> None:
-    settings = read(["--helm-cache-max-size=10", "--helm-cache-ttl=1h", "--kube-api-qps=5"], {})
-    assert set(settings.unheeded) == {"helm-cache-max-size", "helm-cache-ttl", "kube-api-qps"}
+    settings = read(["--helm-cache-ttl=1h", "--watch-configs-label-selector=a=b", "--kube-api-qps=5"], {})
+    assert set(settings.unheeded) == {"helm-cache-ttl", "watch-configs-label-selector", "kube-api-qps"}
+
+
+ACCOUNT = "--default-service-account=default"
+
+
+def test_an_account_for_cloud_identities_needs_its_gate(capsys: pytest.CaptureFixture[str]) -> None:
+    """telemetry.md 9. With the gate it is accepted, and changes nothing yet."""
+    for argv, environ in (([ACCOUNT], {}), ([], {"DEFAULT_SERVICE_ACCOUNT": "default"})):
+        with pytest.raises(SystemExit) as stopped:
+            read(argv, environ)
+        assert stopped.value.code == 1
+        assert "--feature-gates=ObjectLevelWorkloadIdentity=true" in capsys.readouterr().err
+    settings = read([ACCOUNT, "--feature-gates=ObjectLevelWorkloadIdentity=true"], {})
+    assert set(settings.unheeded) == {
+        "default-service-account",
+        "feature-gates=ObjectLevelWorkloadIdentity",
+    }
 
 
 def test_algorithms_that_are_not_spoken_are_named() -> None:

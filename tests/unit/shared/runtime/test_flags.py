@@ -11,6 +11,7 @@ FLAGS = (
     *COMMON,
     Flag("override-manager", "OVERRIDE_MANAGER", [], "list", "Field managers to take over from."),
     Flag("no-remote-bases", "NO_REMOTE_BASES", False, "bool", "Refuse remote bases."),
+    Flag("insecure", "INSECURE", False, "bool", "Let anything pass.", always=False),
     GATES,
 )
 
@@ -87,6 +88,9 @@ UNHEEDED = {
         ["--feature-gates=CacheSecretsAndConfigMaps=true,StrictPostBuildSubstitutions=false"], {},
         ["feature-gates=CacheSecretsAndConfigMaps"],
     ),
+    "the value that is always in force": (["--insecure=false"], {}, []),
+    "another value than the one in force": (["--insecure"], {}, ["insecure=true"]),
+    "another value by its variable": ([], {"INSECURE": "true"}, ["insecure=true"]),
     "a gate left as it was": (["--feature-gates=CacheSecretsAndConfigMaps=false"], {}, []),
 }  # fmt: skip
 
@@ -107,6 +111,7 @@ def test_help_teaches_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"--{flag.name}" in text
         assert f"Environment: {flag.env}." in text.replace("\n      ", " ")
     assert "Default 750ms" in text
+    assert "Let anything pass. Always false here" in text
     assert all(len(line) <= 110 for line in text.splitlines())
 
 
