@@ -6,7 +6,8 @@ ours.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kustomize_controller.kustomization.build import BuiltObject
@@ -18,7 +19,7 @@ from kustomize_controller.kustomization.ignored import field_paths
 from kustomize_controller.kustomization.names import FIELD_MANAGER, SSA
 from kustomize_controller.kustomization.remember import Applied, Drift, Memory
 from kustomize_controller.kustomization.send import Sender
-from kustomize_controller.kustomization.stages import Stage, stage_of
+from kustomize_controller.kustomization.stages import GroupKind, Stage, stage_of
 from kustomize_controller.kustomization.take_over import take_over
 from kustomize_controller.kustomization.vanish import vanishes
 from shared.api.instant import instant
@@ -27,7 +28,7 @@ from shared.api.objects import ObjectId
 from shared.kube import errors
 from shared.kube.client import Client, Identity
 from shared.kube.discovery import Discovery, Resource, UnsafeName
-from shared.kube.ownership import ObjectMeta, ownership
+from shared.kube.ownership import ObjectMeta, foreign_entries, is_taken_over, ownership
 from shared.runtime.outcome import Superseded
 
 
@@ -63,6 +64,8 @@ class Applier:
     Attributes:
         identity: whom to act as, for reads and writes alike.
         drifts: what is being repaired, for the change log.
+        recorded: the inventory as it was when the run began: the only objects that a run without a memory
+            expects to find.
         is_current: asked before each stage.
         impossible: why objects are refused without a request.
     """
@@ -76,7 +79,8 @@ class Applier:
     identity: Identity | None
     bodies: Mapping[ObjectId, BuiltObject]
     drifts: Mapping[ObjectId, Drift]
-    custom_kinds: Collection[str]  # as in stages.py
+    recorded: Collection[ObjectId]
+    custom_kinds: Collection[GroupKind]
     concurrent: int
     is_current: Callable[[], bool]
     sender: Sender
@@ -164,7 +168,7 @@ class Applier:
             try:
                 await self.sender.dry_run(self.bodies[one.id], await self._resource(one))
             except errors.KubeError as error:
-                self._refuse(one, error, "dry-run failed", result)
+                self._refuse(one, error, result, asked_only=True)
 
         await self._each(members, check)
         return not result.failures
@@ -177,20 +181,20 @@ class Applier:
             known = self.memory.holding(self.owner).applied.get(one.id)
             drift = self.drifts.get(one.id)
             before = drift.live if drift is not None else None
-            is_unseen = known is None or (drift is not None and drift.live is None)
-            if is_unseen or self._may_be_left_alone(one):
-                # Where what is there decides whether we write at all, a list of two seconds ago is no answer.
-                fresh = known is not None or self.bodies[one.id].says("ssa", "IfNotPresent")
-                before = await self.contact.look(
-                    resource, one.id.namespace, one.id.name, self.identity, fresh=fresh
-                )
-                if before is not None and self._leave_alone(one, before):
-                    self._pass_by(one, result)
-                    return
-            taken = before is not None and await self._take_over(one, resource, before)
-            after = await self._send(one, resource)
+            taken = False
+            after = await self._create(one, resource) if self._is_absent(one, known, drift) else None
+            if after is None:
+                if self._is_looked_at(one, known, drift):
+                    before = await self._look(one, resource, known)
+                    if before is not None and self._leave_alone(one, before):
+                        self._pass_by(one, result)
+                        return
+                taken = before is not None and await self._take_over(one, resource, before)
+                after = await self._send(one, resource)
+            if self._is_foreign(one, after) and await self._take_over(one, resource, after):
+                taken, after = True, await self._send(one, resource)
         except errors.KubeError as error:
-            self._refuse(one, error, "apply failed", result)
+            self._refuse(one, error, result, asked_only=False)
             return
         self._remember(one, after)
         action = _action(one, before, after, known, taken)
@@ -212,24 +216,58 @@ class Applier:
         except UnsafeName as error:
             raise errors.Invalid(422, "", str(error)) from error
         if resource.namespaced and not one.id.namespace:
-            raise errors.Invalid(
-                422,
-                "",
-                "namespace not specified: set metadata.namespace in the source or spec.targetNamespace",
-            )
+            raise _NoNamespace
         return resource
 
+    def _is_absent(self, one: Desired, known: Applied | None, drift: Drift | None) -> bool:
+        """Whether the object is probably not there, so that one request makes it without a look.
+
+        One of the inventory that is not remembered probably is there: this process has just started.
+        """
+        if known is None:
+            return one.id not in self.recorded
+        return drift is not None and drift.live is None
+
+    def _is_looked_at(self, one: Desired, known: Applied | None, drift: Drift | None) -> bool:
+        """Whether what is there decides what is written, and is not known."""
+        return known is None or (drift is not None and drift.live is None) or self._may_be_left_alone(one)
+
+    async def _look(self, one: Desired, resource: Resource, known: Applied | None) -> ObjectMeta | None:
+        # A list of two seconds ago is no answer where something was found or lost just now, or where what is
+        # there decides whether we write at all.
+        fresh = known is not None or one.id not in self.recorded
+        fresh = fresh or self.bodies[one.id].says("ssa", "IfNotPresent")
+        return await self.contact.look(resource, one.id.namespace, one.id.name, self.identity, fresh=fresh)
+
+    async def _create(self, one: Desired, resource: Resource) -> ObjectMeta | None:
+        """Make the object; None if there is one. Raises as `_send` does."""
+        with self._forgotten_if_unknown(one):
+            return await self.sender.create(self.bodies[one.id], resource)
+
     async def _send(self, one: Desired, resource: Resource) -> ObjectMeta:
-        """Apply; where the outcome is not known, what is remembered of the object is not true any more."""
+        """Apply the object, whether it is there or not."""
+        with self._forgotten_if_unknown(one):
+            return await self.sender.apply(
+                self.bodies[one.id], resource, leaving=lambda: self.memory.drop(self.owner, one.id)
+            )
 
-        def forget() -> None:
-            self.memory.drop(self.owner, one.id)
-
+    @contextmanager
+    def _forgotten_if_unknown(self, one: Desired) -> Iterator[None]:
+        """Where the outcome of a write is not known, what is remembered of the object is not true any
+        more."""
         try:
-            return await self.sender.apply(self.bodies[one.id], resource, leaving=forget)
+            yield
         except (errors.Unreachable, errors.ServerError, asyncio.CancelledError):
-            forget()
+            self.memory.drop(self.owner, one.id)
             raise
+
+    def _is_foreign(self, one: Desired, after: ObjectMeta) -> bool:
+        """Whether an object that was applied without a look still has fields that kubectl wrote."""
+        if not any(is_taken_over(entry, FIELD_MANAGER) for entry in after.managed_fields):
+            return False
+        content = self.bodies[one.id]
+        ignored = field_paths(content.body, content.ignored, after.managed_fields) if content.ignored else ()
+        return not is_hands_off(after) and bool(foreign_entries(after, FIELD_MANAGER, ignored))
 
     def _may_be_left_alone(self, one: Desired) -> bool:
         """Whether an object that we know may still say that it is not to be written."""
@@ -263,22 +301,41 @@ class Applier:
         self.memory.remember(self.owner, one.id, applied)
         self.follower.follow(one.id.group, one.id.kind, one.version)
 
-    def _refuse(self, one: Desired, error: errors.KubeError, what: str, result: Result) -> None:
+    def _refuse(self, one: Desired, error: errors.KubeError, result: Result, *, asked_only: bool) -> None:
         if isinstance(error, errors.ABSENT):
             raise error  # not about this object
         if isinstance(error, errors.ApiError) and error.status == 404:
             self.discovery.forget(one.id.group)  # the version may not be served any more: the retry asks
         if isinstance(error, errors.NoMatch):
             result.missing.add((one.id.group, one.version, one.id.kind))
-        reason = f" ({error.reason})" if isinstance(error, errors.ApiError) and error.reason else ""
-        origin = self.bodies[one.id].origin
-        where = f" [from {origin}]" if origin else ""
-        told = self.bodies[one.id].without_secrets(str(error))
-        result.failures.append(f"{one.id.subject} {what}{reason}: {told}{where}")
-        if what == "dry-run failed" or not isinstance(error, errors.InternalError):
+        content = self.bodies[one.id]
+        where = f" [from {content.origin}]" if content.origin else ""
+        told = content.without_secrets(f"{_refusal(error, asked_only=asked_only)}: {error}")
+        result.failures.append(f"{one.id.subject} {told}{where}")
+        if asked_only or not isinstance(error, errors.InternalError):
             result.refused.add(one.id)  # else it may have been made all the same: it stays recorded
         self.memory.drop(self.owner, one.id)
         self.memory.holding(self.owner).refused.add(one.id)
+
+
+def _refusal(error: errors.KubeError, *, asked_only: bool) -> str:
+    """What happened, in the contract's words (7.4): there a dry run comes before each apply, so whatever a
+    dry run would have found is told as its finding. Where we ask by the apply itself, nothing was changed
+    either."""
+    if isinstance(error, _NoNamespace):
+        return "namespace not specified"
+    if isinstance(error, errors.ApiError) and error.status == 404:
+        return "not found"
+    is_late = isinstance(error, errors.Conflict | errors.InternalError) and not asked_only
+    reason = f" ({error.reason})" if isinstance(error, errors.ApiError) and error.reason else ""
+    return f"{'apply' if is_late else 'dry-run'} failed{reason}"
+
+
+class _NoNamespace(errors.Invalid):
+    """An object of a namespaced kind that names no namespace."""
+
+    def __init__(self) -> None:
+        super().__init__(422, "", "set metadata.namespace in the source, or spec.targetNamespace")
 
 
 def _action(

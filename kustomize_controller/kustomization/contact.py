@@ -1,6 +1,6 @@
-"""First contact: what is there before an object is applied for the first time.
+"""First contact: what is there where an object is to be applied that we do not know and could not make.
 
-It may exist already, with `reconcile: disabled` on it, or with fields that kubectl owns, and without our
+It exists already, with `reconcile: disabled` on it, or with fields that kubectl owns, and without our
 labels no watch shows it. So it is looked at, as the tenant, before it is written. Where many objects of one
 kind and namespace wait at the same time, they share one list; what a list showed is good for `GOOD_FOR_S`,
 since an object that somebody makes at the very time of a first apply may be missed by a look just before

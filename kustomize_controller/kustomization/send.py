@@ -78,6 +78,22 @@ class Sender:
         await self._recreation(content, resource).remove()
         return await self._send(content, resource, dry_run=False)
 
+    async def create(self, content: BuiltObject, resource: Resource) -> ObjectMeta | None:
+        """Make an object that is not there; None, and nothing is changed, if it is.
+
+        Raises:
+            ApiError: it was refused. Unreachable: whether it was made is not known.
+        """
+        return await kube_apply.create(
+            self.client,
+            resource,
+            content.namespace,
+            content.name,
+            content.body,
+            manager=FIELD_MANAGER,
+            identity=self.identity,
+        )
+
     async def _send(self, content: BuiltObject, resource: Resource, *, dry_run: bool) -> ObjectMeta:
         place = (self.client, resource, content.namespace, content.name)
         attempts = KEEP_ATTEMPTS if content.ignored else CONFLICT_ATTEMPTS

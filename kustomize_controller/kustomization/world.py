@@ -97,6 +97,7 @@ class World:
             identity=self.identity(obj),
             bodies=bodies,
             drifts=drifts,
+            recorded=frozenset(entry.id for entry in recorded(obj)),
             custom_kinds=self.settings.custom_apply_stage_kinds,
             concurrent=self.settings.concurrent_ssa,
             is_current=is_current,

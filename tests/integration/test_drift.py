@@ -347,6 +347,16 @@ def test_ssa_ignore_and_reconcile_disabled_in_the_source(story: Story) -> None:
     assert len(story.inventory()) == 3
 
 
+def test_what_kubectl_added_goes_once_it_is_not_merged_any_more(story: Story) -> None:
+    """No event tells of it: kubectl wrote before our last apply."""
+    merged = config_map("settings", story.namespace, annotations={SSA: "Merge"}, level="low")
+    story.start({"app/a.yaml": [merged]})
+    edit_with_kubectl(story)
+    commit = story.push({"app/a.yaml": [config_map("settings", story.namespace, level="low")]})
+    story.ready("app", commit)
+    assert story.data("settings") == {"level": "low"}
+
+
 def test_ssa_merge_keeps_what_kubectl_added(story: Story, audit: Audit) -> None:
     merged = config_map("settings", story.namespace, annotations={SSA: "Merge"}, level="low")
     story.start({"app/a.yaml": [merged]})
@@ -357,6 +367,17 @@ def test_ssa_merge_keeps_what_kubectl_added(story: Story, audit: Audit) -> None:
 
 
 # --- first contact ---
+
+
+def test_what_is_not_there_is_made_without_a_look(story: Story, audit: Audit) -> None:
+    """One request an object: its creation. The same where an object of ours was deleted by hand."""
+    audit.restart()
+    story.start({"app/a.yaml": [config_map("a", story.namespace, x="1"), config_map("b", story.namespace)]})
+    story.delete("ConfigMap", "a")
+    story.becomes("it is made again", lambda: story.find("ConfigMap", "a"))
+    asked = [e for e in audit.entries([KUSTOMIZE_USER]) if e.namespace == story.namespace]
+    of_objects = [(e.verb, e.name) for e in asked if e.resource == "configmaps"]
+    assert sorted(of_objects) == [("patch", "a"), ("patch", "a"), ("patch", "b")]
 
 
 def test_what_kubectl_made_is_taken_over(story: Story) -> None:
