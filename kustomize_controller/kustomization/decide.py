@@ -14,7 +14,7 @@ orphans nothing.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from kustomize_controller.kustomization.stages import Stage, apply_order, stage_of
+from kustomize_controller.kustomization.stages import GroupKind, Stage, apply_order, stage_of
 from shared.api.meta import Key
 from shared.api.objects import ObjectId
 
@@ -105,7 +105,7 @@ class Plan:
     held: Held | None
 
 
-def decide(seen: Observed, *, custom_kinds: Collection[str] = ()) -> Plan:
+def decide(seen: Observed, *, custom_kinds: Collection[GroupKind] = ()) -> Plan:
     ordered = apply_order((one for one in seen.desired if one.id not in seen.taken), custom_kinds)
     to_apply = [one for one in ordered if not one.left_alone and why_apply(one, seen)]
     stages = _by_stage(to_apply, custom_kinds)
@@ -186,7 +186,9 @@ def _is_risky(members: Collection[Desired], seen: Observed) -> bool:
     return bool(seen.inventory) and len(changed) > 1
 
 
-def _by_stage(objects: list[Desired], custom_kinds: Collection[str]) -> dict[Stage, tuple[Desired, ...]]:
+def _by_stage(
+    objects: list[Desired], custom_kinds: Collection[GroupKind]
+) -> dict[Stage, tuple[Desired, ...]]:
     stages: dict[Stage, list[Desired]] = {}
     for one in objects:
         stages.setdefault(stage_of(one.id, custom_kinds), []).append(one)

@@ -1,6 +1,7 @@
 """A Kustomization is deleted: what goes with it, before its finalizer does (behaviour-kustomize.md 9)."""
 
 from datetime import UTC, datetime
+from typing import Literal
 
 from kustomize_controller.kustomization import inventory, report
 from kustomize_controller.kustomization.decide import Entry
@@ -11,7 +12,7 @@ from shared.api.objects import InvalidId
 from shared.kube import errors
 from shared.kube.client import METADATA_ONLY
 from shared.runtime.cache import RawObject
-from shared.runtime.outcome import Event, Retryable, Stalled, Waiting
+from shared.runtime.outcome import Event, ReconcileError, Retryable, Stalled, Waiting
 from shared.runtime.reconciler import FINALIZER
 from shared.runtime.run import Run
 
@@ -26,6 +27,18 @@ async def delete(world: World, obj: Kustomization, run: Run) -> None:
         Waiting: for the end of what was deleted.
         Stalled: the inventory cannot be read.
     """
+    try:
+        await _delete(world, obj, run)
+    except errors.KubeError as error:
+        failed = Retryable("ReconciliationFailed", str(error))
+        report.warn_about(failed, report.metadata_of_last(obj))
+        raise failed from error
+    except ReconcileError as error:
+        report.warn_about(error, report.metadata_of_last(obj))
+        raise
+
+
+async def _delete(world: World, obj: Kustomization, run: Run) -> None:
     policy = obj.spec.deletion_policy
     mirrors = policy == "MirrorPrune" and obj.spec.prune
     if obj.spec.suspend or not (mirrors or policy in ("Delete", "WaitForTermination")):
@@ -37,14 +50,15 @@ async def delete(world: World, obj: Kustomization, run: Run) -> None:
     if not entries:
         return
     if not await _account_exists(world, obj):
-        run.event(Event("Warning", "PruneFailed", f"unable to prune objects: \n{report.subjects(entries)}"))
+        run.event(_event(obj, "Warning", f"unable to prune objects: \n{report.subjects(entries)}"))
         return
     world.checkpoints.discard(run.uid)
     pruned = await world.pruner(obj, world.held).run(reversed(entries))
     if pruned.changes:
-        run.event(Event("Normal", "ReconciliationSucceeded", report.lines(pruned.changes)))
+        run.event(_event(obj, "Normal", report.lines(pruned.changes)))
     if pruned.failures:
-        run.event(Event("Warning", "PruneFailed", "pruning for deleted resource failed"))
+        about = report.metadata_of_last(obj)
+        run.event(Event("Warning", "PruneFailed", "pruning for deleted resource failed", about))
         raise Retryable("PruneFailed", "delete failed, errors: " + " ".join(pruned.failures), events=())
     if policy == "WaitForTermination" and pruned.leaving:
         _await_end(obj, [entry for entry in entries if entry.id in pruned.leaving], run)
@@ -75,7 +89,15 @@ def _await_end(obj: Kustomization, leaving: list[Entry], run: Run) -> None:
     if (datetime.now(UTC) - since).total_seconds() < obj.spec.timeout_s:
         told = f"waiting for termination of:\n{report.subjects(leaving)}"
         raise Waiting("Terminating", told, events=(), retry_s=TERMINATION_POLL_S)
-    run.event(Event("Warning", "PruneFailed", "failed to wait for resources termination"))
+    run.event(_event(obj, "Warning", "failed to wait for resources termination"))
+
+
+def _event(obj: Kustomization, type_: Literal["Normal", "Warning"], message: str) -> Event:
+    """With the reason that Ready has, for a deletion says nothing there; without one, the severity
+    (behaviour-kustomize.md 12)."""
+    ready = obj.status.condition("Ready")
+    severity = "info" if type_ == "Normal" else "error"
+    return Event(type_, ready.reason if ready else severity, message, report.metadata_of_last(obj))
 
 
 async def _account_exists(world: World, obj: Kustomization) -> bool:

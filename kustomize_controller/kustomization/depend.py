@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
+from shared.runtime.outcome import ReconcileError
 
 Lookup = Callable[[Key], Kustomization | None]
 
@@ -31,11 +32,11 @@ def first_not_ready(
     ks: Kustomization,
     lookup: Lookup,
     source_revision: str,
-    expressed: Mapping[int, str] = MappingProxyType({}),
+    expressed: Mapping[int, str | ReconcileError] = MappingProxyType({}),
     *,
     additive: bool = False,
-) -> NotReady | None:
-    """The dependency that `ks` waits for, or None.
+) -> NotReady | ReconcileError | None:
+    """The dependency that `ks` waits for, or None; or what is wrong with the expression about it.
 
     Args:
         source_revision: of the artifact that `ks` is about to apply; a dependency on the same source must
@@ -52,6 +53,8 @@ def first_not_ready(
     for index, key in enumerate(ks.dependencies):
         dep = lookup(key)
         why = expressed.get(index, "") if dep is not None else ""
+        if isinstance(why, ReconcileError):
+            return why
         if not why and (additive or dep is None or index not in expressed):
             why = _why_not_ready(dep, key, ks, source_revision)
         if why:

@@ -16,21 +16,20 @@ from kustomize_controller.kustomization.health.expressions import (
 from kustomize_controller.kustomization.world import World
 from shared.api.kustomization import Kustomization
 from shared.runtime.cache import RawObject
-from shared.runtime.outcome import Retryable, Stalled
+from shared.runtime.outcome import ReconcileError, Retryable, Stalled
 
 # The annotation holds the whole object, as kubectl last applied it.
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-async def readiness(world: World, obj: Kustomization) -> dict[int, str]:
+async def readiness(world: World, obj: Kustomization) -> dict[int, str | ReconcileError]:
     """Why a dependency is not ready, or "" if it is, by the place in `spec.dependsOn` of each that has an
     expression.
 
-    Raises:
-        Stalled: an expression cannot be read.
-        Retryable: there is nobody to ask.
+    Instead of a reason stands a `Stalled` where the expression cannot be read, and a `Retryable` where there
+    is nobody to ask. They end the list, for what comes before in `spec.dependsOn` is told first.
     """
-    found: dict[int, str] = {}
+    found: dict[int, str | ReconcileError] = {}
     for index, dependency in enumerate(obj.spec.depends_on):
         if not dependency.ready_expr:
             continue
@@ -40,9 +39,12 @@ async def readiness(world: World, obj: Kustomization) -> dict[int, str]:
         except InvalidExpression as error:
             why = f"terminal error: failed to evaluate dependency {dependency.name}: {field}: {error}"
             told = f"Reconciliation failed terminally due to configuration error: {why}"
-            raise Stalled("InvalidCELExpression", told) from error
+            found[index] = Stalled("InvalidCELExpression", told)
+            break
         except NotEvaluated as error:
-            raise Retryable("ReconciliationFailed", f"{field}: {error}") from error
+            # With backoff, not at the retry interval: it says nothing about the object.
+            found[index] = Retryable("ReconciliationFailed", f"{field}: {error}")
+            break
         found[index] = await _why_not(world, obj, index)
     return found
 

@@ -6,6 +6,10 @@ here.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import msgspec
 
 from kustomize_controller.kustomization import depend, express, report
 from kustomize_controller.kustomization.build import BuildError, BuiltObject, PathNotFound
@@ -17,12 +21,20 @@ from kustomize_controller.kustomization.world import World, recorded
 from kustomize_controller.unpack import UnpackFailed
 from shared.api.artifact import Artifact
 from shared.api.duration import go_duration
+from shared.api.kinds import KUSTOMIZATION
 from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
 from shared.api.objects import ObjectId
 from shared.artifacts.fetch import ArtifactMissing, FetchError
-from shared.runtime.outcome import Event, Retryable, Waiting
+from shared.kube import errors
+from shared.kube.discovery import Resource, UnsafeName
+from shared.runtime.cache import RawObject
+from shared.runtime.outcome import Event, ReconcileError, Retryable, Waiting
 from shared.runtime.queue import Priority
+
+_KUSTOMIZATIONS = Resource(
+    KUSTOMIZATION.group, KUSTOMIZATION.version, KUSTOMIZATION.kind, KUSTOMIZATION.plural, namespaced=True
+)
 
 
 def source_artifact(world: World, obj: Kustomization) -> Artifact:
@@ -49,17 +61,20 @@ async def dependencies(world: World, obj: Kustomization, artifact: Artifact, wai
     Raises:
         Waiting: on the first that is not ready, or for good if they wait for each other in a ring.
         Stalled: an expression cannot be read.
+        Retryable: there is nobody to evaluate it.
     """
     if not obj.spec.depends_on:
         return
-    expressed = await express.readiness(world, obj)
-    missing = depend.first_not_ready(
-        obj, world.neighbour, artifact.revision, expressed, additive=world.settings.additive_ready_expr
-    )
+    missing = await _first_not_ready(world, obj, artifact)
     if missing is None:
         return
+    if isinstance(missing, ReconcileError):
+        raise missing
     waits.wait(obj.key, on=obj.dependencies)
-    waits.wait(obj.key, on=(obj.dependencies[index] for index in expressed), for_anything=True)
+    expressed = [
+        key for key, one in zip(obj.dependencies, obj.spec.depends_on, strict=True) if one.ready_expr
+    ]
+    waits.wait(obj.key, on=expressed, for_anything=True)
     for key in missing.ring:
         member = world.neighbour(key)
         ready = member.status.condition("Ready") if member is not None else None
@@ -68,6 +83,36 @@ async def dependencies(world: World, obj: Kustomization, artifact: Artifact, wai
     told = f"Dependencies do not meet ready condition, retrying in {_wait(world)}"
     event = Event("Normal", "DependencyNotReady", told, report.metadata(artifact))
     raise Waiting("DependencyNotReady", missing.message, on=missing.on, events=(event,))
+
+
+async def _first_not_ready(
+    world: World, obj: Kustomization, artifact: Artifact
+) -> depend.NotReady | ReconcileError | None:
+    """See `depend.first_not_ready`. What our watch does not show, for it belongs to another shard or is not
+    in the only namespace that we watch, is asked for; nobody wakes us for its sake but the timer.
+    """
+    asked: dict[Key, RawObject] = {}
+    for key in obj.dependencies:
+        if world.lookup(key) is None:
+            try:
+                found = await world.client.request("GET", _KUSTOMIZATIONS.path(key.namespace, key.name))
+            except errors.NotFound:
+                continue
+            except (errors.KubeError, UnsafeName) as error:
+                return depend.NotReady(key, f"dependency '{key.namespace}/{key.name}' not found: {error}")
+            asked[key] = msgspec.json.decode(found)
+    if asked:
+        world = replace(world, lookup=partial(_look_up, world.lookup, asked))
+    expressed = await express.readiness(world, obj)
+    return depend.first_not_ready(
+        obj, world.neighbour, artifact.revision, expressed, additive=world.settings.additive_ready_expr
+    )
+
+
+def _look_up(
+    watched: Callable[[Key], RawObject | None], asked: Mapping[Key, RawObject], key: Key
+) -> RawObject | None:
+    return watched(key) or asked.get(key)
 
 
 async def prepare(

@@ -13,7 +13,7 @@ writes status and no object. Finalizer, suspend, retries and the status patch ar
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kustomize_controller.kustomization import inventory, observe, report, tell
@@ -27,18 +27,20 @@ from kustomize_controller.kustomization.prepare import Outdated, Prepared
 from kustomize_controller.kustomization.prune import Pruned
 from kustomize_controller.kustomization.refuse import refuse
 from kustomize_controller.kustomization.remember import Drift
-from kustomize_controller.kustomization.report import Report
+from kustomize_controller.kustomization.report import Report, SoFar
 from kustomize_controller.kustomization.wake import Dependents
 from kustomize_controller.kustomization.world import World, recorded
 from shared.api.artifact import Artifact
 from shared.api.duration import go_duration
 from shared.api.kinds import KUSTOMIZATION, InvalidObject
 from shared.api.kustomization import Kustomization
-from shared.api.meta import Key
+from shared.api.meta import Condition, Key
 from shared.api.objects import ObjectId
 from shared.kube import errors
+from shared.runtime import conditions, metrics
 from shared.runtime.cache import RawObject
-from shared.runtime.outcome import Event, Outcome, ReconcileError, Retryable, UnderWay
+from shared.runtime.outcome import Event, Outcome, ReconcileError, UnderWay
+from shared.runtime.report import Finding
 from shared.runtime.run import Run
 
 LEAVING_S = 5.0  # safety net: the watch tells when a deleted object is gone, or its new owner has it
@@ -63,7 +65,6 @@ class KustomizationReconciler:
     status_manager = STATUS_MANAGER
     in_progress = "Reconciliation in progress"
     wakes_on = (ALLOW_PRUNE,)
-    drop_on_suspend: tuple[str, ...] = ()
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -79,6 +80,11 @@ class KustomizationReconciler:
 
     def is_suspended(self, obj: Kustomization) -> bool:
         return obj.spec.suspend
+
+    def suspended(self, before: Sequence[Condition]) -> Finding:
+        """No condition changes (behaviour-kustomize.md 11, 14)."""
+        ready = conditions.find(before, "Ready")
+        return Finding(observed=ready is not None and ready.status == "True")
 
     def noticed(self, old: RawObject | None, new: RawObject) -> None:
         self._dependents.noticed(old, new)
@@ -97,22 +103,26 @@ class KustomizationReconciler:
         await health.read_expressions(self._world.expressions, obj)
         self._world.follower.begin(obj.key)
         drifts = self._world.follower.due(obj.key)
+        so_far = SoFar(obj)
         try:
             async with asyncio.timeout(obj.spec.timeout_s):
                 try:
-                    return await self._reconcile(obj, run, drifts)
+                    return await self._reconcile(obj, run, drifts, so_far)
                 except Outdated:
                     self._finished.pop(obj.key, None)  # or what was to be done would pass for done
-                    return await self._reconcile(obj, run, drifts)
+                    return await self._reconcile(obj, run, drifts, so_far)
         except TimeoutError as error:
             self._finished.pop(obj.key, None)
+            metrics.timed_out(self.kind.kind)
             why = f"not done within spec.timeout ({go_duration(obj.spec.timeout_s)}) at: {run.last_progress}"
-            raise Retryable("ReconciliationFailed", why, retry_s=obj.spec.retry_interval_s) from error
-        except (errors.KubeError, ReconcileError) as error:
+            raise so_far.failure("ReconciliationFailed", why) from error
+        except errors.KubeError as error:
             self._finished.pop(obj.key, None)
-            if isinstance(error, ReconcileError):
-                raise
-            raise Retryable("ReconciliationFailed", str(error), retry_s=obj.spec.retry_interval_s) from error
+            raise so_far.failure("ReconciliationFailed", str(error)) from error
+        except ReconcileError as error:
+            self._finished.pop(obj.key, None)
+            so_far.tell(error)
+            raise
         finally:
             self._world.follower.settle(obj.key, tried=drifts)
             self._save(obj, run)
@@ -165,15 +175,20 @@ class KustomizationReconciler:
     # --- one run ---
 
     async def _reconcile(
-        self, obj: Kustomization, run: Run, drifts: Mapping[ObjectId, Drift]
+        self, obj: Kustomization, run: Run, drifts: Mapping[ObjectId, Drift], so_far: SoFar
     ) -> Outcome | UnderWay:
         began = time.monotonic()
         artifact = observe.source_artifact(self._world, obj)
+        so_far.artifact, so_far.said = artifact, None
         within = f"for revision {artifact.revision} with a timeout of {go_duration(obj.spec.timeout_s)}"
         checks = health.Checks.begin(self._world, obj, run, artifact, within=within)
         requested = run.requested and not checks.goes_on
         if not checks.goes_on:
             await observe.dependencies(self._world, obj, artifact, self._dependents)
+        holding = self._world.memory.holding(obj.key)
+        holding.doubted, in_doubt = False, holding.doubted  # what is doubted from now on is for the next run
+        if in_doubt:
+            self._finished.pop(obj.key, None)
         if self._is_settled(obj, artifact, run) and not drifts and await self._world.preparer.stands(obj):
             return Outcome(ready=report.applied(artifact))
         run.progress(f"Fetching manifests {within}")
@@ -184,6 +199,7 @@ class KustomizationReconciler:
             lambda: run.progress(f"Building manifests {within}"),
             fresh=requested,
         )
+        so_far.said = said = Report(obj, artifact, prepared, began)
         self._tell_of_build(obj, artifact, prepared, run)
         run.progress(f"Detecting drift {within}")
         taken = self._neighbours.holders(obj.key, [one.id for one in prepared.desired])
@@ -194,7 +210,6 @@ class KustomizationReconciler:
             self._world, obj, artifact, prepared, drifted=drifts, taken=taken, requested=requested
         )
         plan = decide(seen, custom_kinds=self._world.settings.custom_apply_stage_kinds)
-        said = Report(obj, artifact, prepared, began)
         is_settled = await self._do(obj, artifact, plan, run, drifts=drifts, said=said)
         if seen.taken:
             tell.holders(self._world, obj, seen.taken)

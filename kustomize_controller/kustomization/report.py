@@ -20,7 +20,7 @@ from shared.api.instant import instant
 from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
 from shared.api.objects import ObjectId
-from shared.runtime.outcome import Event, Mark, Outcome, Retryable, Stalled
+from shared.runtime.outcome import Event, Mark, Outcome, ReconcileError, Retryable, Stalled
 
 REVISION = "kustomize.toolkit.fluxcd.io/revision"
 ORIGIN_REVISION = "kustomize.toolkit.fluxcd.io/originRevision"
@@ -139,6 +139,39 @@ class Report:
         return {"history": advanced}
 
 
+@dataclass(slots=True)
+class SoFar:
+    """How far a run came, for what it says if it ends there.
+
+    Attributes:
+        artifact: what it is about, once the source named it.
+        said: once that is built.
+    """
+
+    obj: Kustomization
+    artifact: Artifact | None = None
+    said: Report | None = None
+
+    def failure(self, reason: str, message: str) -> Retryable:
+        """The run was cut short by what is no step's own failure."""
+        if self.said is not None:
+            return self.said.failure(reason, message)
+        failed = Retryable(reason, message, retry_s=self.obj.spec.retry_interval_s)
+        self.tell(failed)
+        return failed
+
+    def tell(self, error: ReconcileError) -> None:
+        """An event of its own names the revision, too."""
+        if self.artifact is not None:
+            warn_about(error, metadata(self.artifact))
+
+
+def warn_about(error: ReconcileError, about: Mapping[str, str]) -> None:
+    """Have an error that brings no events of its own told with `about`."""
+    if error.events is None:
+        error.events = (Event("Warning", error.reason, error.message, about),)
+
+
 def applied(artifact: Artifact) -> tuple[str, str]:
     """Reason and message of Ready=True."""
     return ("ReconciliationSucceeded", f"Applied revision: {artifact.revision}")
@@ -148,6 +181,13 @@ def metadata(artifact: Artifact) -> dict[str, str]:
     """What every event of a run carries."""
     origin = _origin(artifact)
     return {REVISION: artifact.revision} | ({ORIGIN_REVISION: origin} if origin else {})
+
+
+def metadata_of_last(obj: Kustomization) -> dict[str, str]:
+    """The same where there is no run of an artifact: of what was applied last."""
+    revision, origin = obj.status.last_applied_revision, obj.status.last_applied_origin_revision
+    about = {REVISION: revision, ORIGIN_REVISION: origin}
+    return {name: value for name, value in about.items() if value}
 
 
 def lines(changes: list[Change]) -> str:

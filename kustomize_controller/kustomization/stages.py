@@ -10,6 +10,8 @@ from typing import Protocol, TypeVar
 
 from shared.api.objects import ObjectId
 
+GroupKind = tuple[str, str]  # the core group is ""
+
 
 class Stage(IntEnum):
     """`DEFINITIONS` and `CLASSES` are waited for before the next stage begins."""
@@ -67,18 +69,32 @@ class HasId(Protocol):
 T = TypeVar("T", bound=HasId)
 
 
-def stage_of(id: ObjectId, custom_kinds: Collection[str] = ()) -> Stage:  # noqa: A002  # the field's name
+def group_kind(text: str) -> GroupKind:
+    """One entry of --custom-apply-stage-kinds: `group/Kind`, or `Kind` alone in the core group, as in Flux.
+
+    Raises:
+        ValueError: it is neither; the message says how to write it.
+    """
+    group, slash, kind = text.rpartition("/")
+    if not kind or "/" in group or (slash and not group):
+        raise ValueError(
+            f"'{text}' is no kind; write group/Kind, such as apps/Deployment, or Kind alone in the core group"
+        )
+    return group, kind
+
+
+def stage_of(id: ObjectId, custom_kinds: Collection[GroupKind] = ()) -> Stage:  # noqa: A002  # the field's name
     """The stage of an object. `custom_kinds` is the flag --custom-apply-stage-kinds."""
     if (id.group, id.kind) in _DEFINITIONS:
         return Stage.DEFINITIONS
     if id.kind.endswith("Class"):
         return Stage.CLASSES
-    if id.kind in custom_kinds:
+    if (id.group, id.kind) in custom_kinds:
         return Stage.CUSTOM
     return Stage.REST
 
 
-def apply_order(objects: Iterable[T], custom_kinds: Collection[str] = ()) -> tuple[T, ...]:
+def apply_order(objects: Iterable[T], custom_kinds: Collection[GroupKind] = ()) -> tuple[T, ...]:
     """All objects in the order in which they are applied, stage by stage."""
 
     def place(one: T) -> tuple[int, int, str, str, str, str]:

@@ -29,4 +29,6 @@ def holders(world: World, obj: Kustomization, taken: Mapping[ObjectId, Key]) -> 
     for owner in sorted(set(taken.values())):
         names = [id_.subject for id_, key in taken.items() if key == owner]
         told = f"{', '.join(sorted(names)[:5])}: also wanted by {obj.key}; remove it from one of the two"
-        world.tell(owner, Event("Warning", "ReconciliationFailed", told))
+        other = world.neighbour(owner)
+        about = report.metadata_of_last(other) if other is not None else {}
+        world.tell(owner, Event("Warning", "ReconciliationFailed", told, about))

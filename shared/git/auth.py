@@ -15,7 +15,7 @@ import msgspec
 
 from shared.git import origin
 from shared.git.algorithms import Algorithms
-from shared.git.errors import AuthError, InvalidUrl, PassphraseMissing, shown
+from shared.git.errors import AuthContradicts, AuthError, InvalidUrl, PassphraseMissing, shown
 from shared.git.proxy import Proxy
 
 SCHEMES = ("http", "https", "ssh")
@@ -131,7 +131,8 @@ def target(
     Raises:
         InvalidUrl: the scheme is not allowed, the host is empty or begins with a dash, or two parsers could
             disagree about it.
-        AuthError: keys are missing, contradict each other, or are not text.
+        AuthError: keys are missing, do not go together, or are not text.
+        AuthContradicts: there is a token beside the URL's user.
     """
     try:
         parts = urlsplit(url)
@@ -189,7 +190,7 @@ def _who(
     token = texts.get("bearerToken", "").strip()
     if token:
         if url_user:
-            raise AuthError(
+            raise AuthContradicts(
                 "basic auth and bearer token cannot be set at the same time; "
                 "remove the user part of spec.url or the key 'bearerToken'"
             )

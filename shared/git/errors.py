@@ -24,6 +24,10 @@ class AuthError(GitError):
     """The Secret's data do not make credentials for this URL."""
 
 
+class AuthContradicts(GitError):
+    """The URL names a user while the Secret has a token; to the contract a failure of the clone."""
+
+
 class PassphraseMissing(AuthError):
     """The private key of an SSH Secret is encrypted, and the Secret does not say with what."""
 

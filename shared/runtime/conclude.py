@@ -5,6 +5,7 @@ is one place in which a status is made.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from shared.api.kinds import InvalidObject
@@ -17,7 +18,6 @@ from shared.runtime.pace import Pace
 from shared.runtime.queue import Queue
 from shared.runtime.report import Finding
 from shared.runtime.run import Run
-from shared.runtime.trigger import requested_at
 from shared.runtime.write import Writer
 
 TELL_WAIT_S = 1.0
@@ -69,9 +69,7 @@ class Concluder:
     async def success(self, run: Run, outcome: Outcome, interval_s: float) -> None:
         await run.end()
         marks, drop = conditions.of_success(outcome)
-        found = Finding(
-            marks=marks, drop=drop, fields=outcome.status, observed=True, handled=self._requested_at(run)
-        )
+        found = Finding(marks=marks, drop=drop, fields=outcome.status, observed=True, handled=run.asked)
         await self._write(run, found)
         self._tell(run, (*run.events, *outcome.events))
         self.forget(run.key)
@@ -108,7 +106,7 @@ class Concluder:
             drop=drop,
             fields=error.status,
             observed=isinstance(error, Stalled),
-            handled=self._requested_at(run),
+            handled=run.asked,
         )
         await self._write(run, found)
         told: tuple[Event, ...] = ()
@@ -126,11 +124,9 @@ class Concluder:
         await run.end()
         self._tell(run, tuple(run.events))
 
-    async def suspended(self, run: Run, raw: RawObject, drop: tuple[str, ...]) -> None:
+    async def suspended(self, run: Run, found: Finding) -> None:
         """Nothing was done; that a run was asked for is answered all the same."""
-        ready = conditions.find(report.conditions_of(raw.get("status", {})), "Ready")
-        is_ready = ready is not None and ready.status == "True"
-        await self._write(run, Finding(drop=drop, observed=is_ready, handled=self._requested_at(run)))
+        await self._write(run, replace(found, handled=run.asked))
 
     async def progress(self, run: Run, fields: RawObject, message: str | None) -> None:
         """What a run that is under way wants written: `fields`, and what it is at."""
@@ -172,6 +168,7 @@ class Concluder:
 
     def _requeue_after(self, run: Run, error: ReconcileError) -> None:
         if isinstance(error, Stalled):
+            metrics.stalled(run.key.kind)
             self._failures.pop(run.key, None)
         elif error.retry_s is not None:
             self._queue.add_after(run.key, error.retry_s, "retry")
@@ -179,11 +176,6 @@ class Concluder:
             self._queue.add_after(run.key, self._pace.requeue_dependency_s, "waiting")
         else:
             self.retry(run.key, "retry")
-
-    def _requested_at(self, run: Run) -> str | None:
-        """As it is now: the run answers what came while it was under way, too."""
-        raw = self._cache.get(run.key, run.uid)
-        return requested_at(raw) if raw is not None else None
 
     async def _write(self, run: Run, finding: Finding) -> None:
         await self._writer.status(run.key, run.uid, run.generation, finding)

@@ -9,7 +9,7 @@ Reconciling, Ready, then the others by observed generation (newest first) and ty
 from collections.abc import Iterable, Sequence
 
 from shared.api.meta import Condition
-from shared.runtime.outcome import Mark, Outcome, ReconcileError, Stalled
+from shared.runtime.outcome import Mark, Outcome, ReconcileError, Stalled, Waiting
 from shared.runtime.redact import redact
 
 MESSAGE_LIMIT = 32768  # bytes (behaviour-source.md 1.2)
@@ -87,8 +87,8 @@ def of_error(
 
     Args:
         progress: the last progress message of the run, or None when it never came that far. Then a
-        Reconciling that an
-            earlier run left stays, with its own message.
+            Reconciling that an earlier run left stays, with its own message, and so does a Stalled if this
+            run only waits (behaviour-kustomize.md 11).
     """
     ready = Mark("Ready", "False", error.reason, error.message)
     if isinstance(error, Stalled):
@@ -97,6 +97,8 @@ def of_error(
     if progress is None:
         left = find(old, "Reconciling")
         progress = left.message if left is not None else None
+    if progress is None and isinstance(error, Waiting):
+        return (*error.marks, ready), error.drop  # nothing was begun, so what stalled it is not overcome
     if progress is None:
         return (*error.marks, ready), (*error.drop, "Stalled")
     again = Mark("Reconciling", "True", "ProgressingWithRetry", progress)

@@ -21,7 +21,7 @@ from shared.api.meta import Key
 from shared.kube import errors
 from shared.kube.client import Client
 from shared.kube.discovery import Resource as Served
-from shared.runtime import metrics
+from shared.runtime import metrics, report
 from shared.runtime.cache import Cache, Held, RawObject
 from shared.runtime.conclude import Concluder, Recorder
 from shared.runtime.outcome import Event, ReconcileError, Retryable, Stalled, Superseded, UnderWay
@@ -151,14 +151,16 @@ class Controller(Generic[R]):
             return await self._conclude.failure(run, told)
         if obj.deleting:
             return await self._delete(raw, run, partial(self._reconciler.delete, obj))
-        if self._reconciler.is_suspended(obj):
-            await self._conclude.suspended(run, raw, self._reconciler.drop_on_suspend)
-            return "success"
         if FINALIZER not in obj.metadata.finalizers:
             changed = await self._writer.finalizers(run.key, run.uid, lambda now: [*now, FINALIZER])
             if changed is None:
                 return "success"
             obj = decode(self.kind, changed)
+        # After the finalizer, so that a deletion passes through here even if it was never at work.
+        if self._reconciler.is_suspended(obj):
+            before = report.conditions_of(raw.get("status", {}))
+            await self._conclude.suspended(run, self._reconciler.suspended(before))
+            return "success"
         return await self._reconcile(obj, run)
 
     async def _reconcile(self, obj: R, run: Run) -> metrics.Result:
@@ -202,7 +204,7 @@ class Controller(Generic[R]):
 
     def _new_run(self, raw: RawObject, item: Item) -> Run:
         meta = raw["metadata"]
-        requested, handled = requested_at(raw), raw.get("status", {}).get("lastHandledReconcileAt", "")
+        asked, handled = requested_at(raw), raw.get("status", {}).get("lastHandledReconcileAt", "")
         log = self._log.bind(
             controller=self.kind.kind.lower(),
             controllerGroup=self.kind.group,
@@ -214,7 +216,8 @@ class Controller(Generic[R]):
             key=item.key,
             uid=meta.get("uid", ""),
             generation=meta.get("generation", 0),
-            requested=bool(requested) and requested != handled,
+            asked=asked,
+            requested=bool(asked) and asked != handled,
             reasons=frozenset(item.reasons),
             log=log,
             write_status=self._conclude.progress,

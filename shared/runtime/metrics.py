@@ -23,7 +23,7 @@ from shared.runtime.durations import Durations
 
 __all__ = [
     "CONTENT_TYPE", "REGISTRY", "QueueMetrics", "Result", "active", "event_dropped", "forget", "leading",
-    "panicked", "reconciled", "render", "requested", "started", "timed_out",
+    "panicked", "reconciled", "render", "requested", "stalled", "started", "timed_out",
 ]  # fmt: skip
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -91,16 +91,14 @@ _master = _gauge("leader_election_master_status", "1 while this process holds th
 _dropped = _counter("headrace_events_dropped_total", "Events that were not delivered.", ("sink", "why"))
 
 
-def reconciled(key: Key, result: Result, duration_s: float, *, terminal: bool = False) -> None:
-    """Count one reconcile, good or bad. `terminal`: it failed in a way that a retry cannot help (Stalled)."""
+def reconciled(key: Key, result: Result, duration_s: float) -> None:
+    """Count one reconcile, good or bad."""
     controller = key.kind.lower()
     _durations.observe(key, duration_s)
     _time_of(controller).observe(duration_s)
     _total_of(controller, result).inc()
     if result == "error":
         _errors_of(controller).inc()
-    if terminal:
-        _terminal.labels(controller).inc()
 
 
 def forget(key: Key) -> None:
@@ -129,7 +127,13 @@ def panicked(kind: str) -> None:
     _panics.labels(kind.lower()).inc()
 
 
+def stalled(kind: str) -> None:
+    """A reconcile failed in a way that a retry cannot help."""
+    _terminal.labels(kind.lower()).inc()
+
+
 def timed_out(kind: str) -> None:
+    """A reconcile was not done within its object's spec.timeout."""
     _timeouts.labels(kind.lower()).inc()
 
 

@@ -1,11 +1,13 @@
 """What a kind brings to the runtime, and the finalizer that the runtime keeps for it."""
 
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from shared.api.kinds import InvalidObject, Kind
-from shared.api.meta import Key, Resource
+from shared.api.meta import Condition, Key, Resource
 from shared.runtime.cache import RawObject
 from shared.runtime.outcome import Outcome, UnderWay
+from shared.runtime.report import Finding
 from shared.runtime.run import Run
 
 R = TypeVar("R", bound=Resource)
@@ -34,10 +36,6 @@ class Reconciler(Protocol[R]):
     @property
     def wakes_on(self) -> tuple[str, ...]:
         """Annotations besides requestedAt whose change starts a run."""
-
-    @property
-    def drop_on_suspend(self) -> tuple[str, ...]:
-        """Types of the conditions that go when an object is suspended; the others stay as they are."""
 
     def noticed(self, old: RawObject | None, new: RawObject) -> None:
         """An object of the kind appeared or changed, status included. Must not block."""
@@ -71,3 +69,6 @@ class Reconciler(Protocol[R]):
 
     def is_suspended(self, obj: R) -> bool:
         """Hands off."""
+
+    def suspended(self, before: Sequence[Condition]) -> Finding:
+        """What becomes of the status of a suspended object, whose conditions are `before`. Pure."""

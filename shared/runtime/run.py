@@ -23,8 +23,11 @@ class Run:
     """Handed to a reconciler.
 
     Attributes:
-        key, uid, generation: of the object as it was when the run began.
-        requested: a person asked for this run (`reconcile.fluxcd.io/requestedAt`).
+        key, uid, generation: of the object as it was when the run began. asked: the value of
+        `reconcile.fluxcd.io/requestedAt` when the run began, which its end answers; None if
+            there was none. What is asked for while it is under way is for the next run to answer: this one
+            may have looked before.
+        requested: a person asked for this run.
         reasons: why it runs, for people.
         log: bound to the object and the run's id.
         last_progress: the last progress message, or None; progress_marks: what came with it.
@@ -36,6 +39,7 @@ class Run:
         key: Key,
         uid: str,
         generation: int,
+        asked: str | None,
         requested: bool,
         reasons: frozenset[str],
         log: structlog.stdlib.BoundLogger,
@@ -45,6 +49,7 @@ class Run:
         self.key = key
         self.uid = uid
         self.generation = generation
+        self.asked = asked
         self.requested = requested
         self.reasons = reasons
         self.log = log

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import msgspec
 
+from shared.api.kinds import GIT_REPOSITORY
+from shared.runtime import metrics
 from shared.runtime.child import Child, ChildDied, ChildError, ChildTimeout, Pool
 from shared.runtime.outcome import Superseded
 from source_controller.worker import CHECKOUT, Publication, Published, Resolved, Where
@@ -86,6 +88,7 @@ class Checkout:
                 raise CheckoutFailed("GitOperationFailed", CHECKOUT + error.message) from error
             raise CheckoutFailed(error.reason, error.message) from error
         except ChildTimeout as error:
+            metrics.timed_out(GIT_REPOSITORY.kind)
             told = f"{CHECKOUT}not done within spec.timeout ({timeout_s:g}s); the server is slow, or raise it"
             raise CheckoutFailed("GitOperationFailed", told) from error
         except ChildDied as error:

@@ -6,12 +6,12 @@ from pathlib import Path
 from shared.api.gitrepository import GitRepository, GitRepositoryRef
 from shared.git import auth
 from shared.git.algorithms import Algorithms
-from shared.git.errors import AuthError, InvalidUrl, PassphraseMissing, ProxyInvalid
+from shared.git.errors import AuthContradicts, AuthError, InvalidUrl, PassphraseMissing, ProxyInvalid
 from shared.git.proxy import Proxy, proxy
 from shared.git.refs import RefSpec
 from shared.kube.errors import ApiError, NotFound
 from source_controller.gitrepository.checkout import CheckoutFailed
-from source_controller.worker import Where
+from source_controller.worker import CHECKOUT, Where
 
 # The longest silence of a server, however large spec.timeout is: a Git server says every few seconds that it
 # is still at work (pack-protocol(5), "keep-alive"), and a worker that waits is missing to all other objects.
@@ -91,6 +91,8 @@ class Reach:
             raise CheckoutFailed("URLInvalid", str(error)) from error
         except PassphraseMissing as error:
             raise CheckoutFailed("AuthenticationFailed", str(error)) from error
+        except AuthContradicts as error:
+            raise CheckoutFailed("GitOperationFailed", f"{CHECKOUT}{error}") from error
         except AuthError as error:
             told = f"failed to configure authentication options: {error}"
             raise CheckoutFailed("AuthenticationFailed", told) from error

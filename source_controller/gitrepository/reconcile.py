@@ -18,11 +18,12 @@ from shared.api.artifact import Artifact
 from shared.api.gitrepository import GitRepository
 from shared.api.instant import instant
 from shared.api.kinds import GIT_REPOSITORY, InvalidObject, Kind
-from shared.api.meta import Key
+from shared.api.meta import Condition, Key
 from shared.artifacts.store import Retention, Store, StoreError, folder_of, lies_in
 from shared.runtime.cache import RawObject
 from shared.runtime.outcome import Outcome, Retryable
 from shared.runtime.reconciler import FINALIZER
+from shared.runtime.report import Finding
 from shared.runtime.run import Run
 from source_controller.collect import collect
 from source_controller.gitrepository import report
@@ -60,7 +61,6 @@ class GitRepositoryReconciler:
     status_manager = "source-controller"
     in_progress = ""  # the progress itself (behaviour-source.md 1.3)
     wakes_on: tuple[str, ...] = ()
-    drop_on_suspend = ("Stalled",)  # behaviour-source.md 1.1
 
     def __init__(
         self, checkout: Checkout, store: Store, publishing: Publishing, reach: Reach, includes: Includes
@@ -76,6 +76,9 @@ class GitRepositoryReconciler:
 
     def is_suspended(self, obj: GitRepository) -> bool:
         return obj.spec.suspend
+
+    def suspended(self, before: Sequence[Condition]) -> Finding:
+        return report.suspended(before)
 
     def noticed(self, old: RawObject | None, new: RawObject) -> None:
         self._includes.noticed(old, new)

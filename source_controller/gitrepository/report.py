@@ -9,7 +9,10 @@ import msgspec
 
 from shared.api.artifact import Artifact
 from shared.api.gitrepository import GitRepository
+from shared.api.meta import Condition
+from shared.runtime import conditions
 from shared.runtime.outcome import Event, Mark, Outcome, ReconcileError, Retryable, Stalled, Waiting
+from shared.runtime.report import Finding
 from shared.runtime.run import Run
 from source_controller.gitrepository.checkout import CheckoutFailed
 from source_controller.gitrepository.decide import Fetch, Stored
@@ -134,6 +137,16 @@ def waiting(error: IncludeUnavailable, run: Run, *, gone: bool) -> Waiting:
         status=_status_of_lost(gone),
         events=[Event("Trace", error.reason, error.message)],
     )
+
+
+def suspended(before: Sequence[Condition]) -> Finding:
+    """Nothing is worked on, so nothing is stalled; what was under way is left for later.
+
+    Source: behaviour-source.md 1.1.
+    """
+    left = conditions.find(before, "Reconciling")
+    again = () if left is None else (Mark("Reconciling", "True", "ProgressingWithRetry", left.message),)
+    return Finding(marks=again, drop=("Stalled",), observed=bool(before))
 
 
 def _of_lost(gone: bool) -> tuple[str, ...]:

@@ -13,23 +13,32 @@ from lab.controlplane import ControlPlane
 from lab.gitserver import Answer, Basic, GitServer
 from tests.harness.canaries import Canaries
 from tests.harness.desk import Desk, condition, content
-from tests.harness.invariants import check_invariants
+from tests.harness.invariants import Evidence
+from tests.harness.record import SOURCE_USER
 from tests.harness.wait import eventually
 
 
 @pytest.fixture(scope="module")
 def source(cluster: ControlPlane, canaries: Canaries) -> Iterator[SourceController]:
     with SourceController(
-        cluster.kubeconfig, flags=["--min-retry-delay=200ms", "--max-retry-delay=1s"]
+        cluster.user_kubeconfig(SOURCE_USER, ["system:masters"]),
+        flags=["--min-retry-delay=200ms", "--max-retry-delay=1s"],
     ) as controller:
         yield controller
-        check_invariants(cluster.client, store=controller.storage)
         canaries.search("log of source_controller", controller.log.read_bytes())
 
 
 @pytest.fixture
-def desk(cluster: ControlPlane, git_server: GitServer, namespace: str, source: SourceController) -> Desk:
-    return Desk.begin(cluster, git_server, namespace, source)
+def desk(
+    cluster: ControlPlane,
+    git_server: GitServer,
+    namespace: str,
+    source: SourceController,
+    evidence: Evidence,
+) -> Iterator[Desk]:
+    made = Desk.begin(cluster, git_server, namespace, source)
+    yield made
+    made.check(evidence)
 
 
 def test_a_repository_becomes_an_artifact(desk: Desk) -> None:
@@ -100,6 +109,34 @@ def test_a_fetch_that_takes_long_shows_what_it_is_at(desk: Desk) -> None:
     desk.git.answer(desk.repository, None)
     after = desk.wait("Succeeded")
     assert {each["type"] for each in after["status"]["conditions"]} == {"Ready", "ArtifactInStorage"}
+
+
+def test_what_is_pushed_and_asked_for_during_a_fetch_is_in_the_answer(desk: Desk) -> None:
+    """The fetch under way has listed the remote before, so it cannot answer."""
+    desk.worktree.publish({"app.yaml": "a: 1\n"})
+    desk.apply()
+    desk.wait("Succeeded")
+    seen = desk.worktree.publish({"app.yaml": "a: 2\n"})
+    desk.git.answer(desk.repository, Answer(delay_s=0.7))
+    first = desk.ask()
+
+    def listed() -> bool:
+        return seen in condition(desk.read(), "ArtifactOutdated").get("message", "")
+
+    eventually(listed, 20, "the commit is seen and being fetched")
+    pushed = desk.worktree.publish({"app.yaml": "a: 3\n"})
+    second = desk.ask()
+    answers: dict[str, str] = {}  # the revision when a request was first seen to be answered
+
+    def answered() -> bool:
+        status = desk.read()["status"]
+        handled: str = status.get("lastHandledReconcileAt", "")
+        answers.setdefault(handled, status["artifact"]["revision"])
+        return handled == second
+
+    eventually(answered, 20, "the second request was answered")
+    desk.git.answer(desk.repository, None)
+    assert (answers.get(first), answers[second]) == (f"main@sha1:{seen}", f"main@sha1:{pushed}")
 
 
 def test_a_missing_branch_keeps_the_artifact_and_says_so(desk: Desk) -> None:

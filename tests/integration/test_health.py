@@ -510,7 +510,7 @@ def test_an_expression_that_cannot_be_read_is_for_a_person(story: Story) -> None
         ), promise
         assert (found["Stalled"]["status"], found["Stalled"]["reason"]) == ("True", "InvalidCELExpression")
         assert item["status"]["observedGeneration"] == 1, promise
-        assert told_warnings(story)[-1] == found["Ready"]["message"], promise
+        assert story.told("app", found["Ready"]["message"])["type"] == "Warning", promise
         story.delete("Kustomization", "app")
         story.gone("Kustomization", "app")
     assert story.find("ConfigMap", "a") is None

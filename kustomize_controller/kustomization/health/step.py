@@ -35,7 +35,6 @@ from shared.api.objects import ObjectId
 from shared.runtime.cache import RawObject
 from shared.runtime.outcome import Event, Retryable, Stalled, Superseded, UnderWay
 from shared.runtime.run import Run
-from shared.runtime.trigger import REQUESTED_AT
 
 HOLD_BACK_S = 1.0  # most waits that are not over at once are over within a second, and a status write is dear
 _JOB = ("batch", "Job")
@@ -75,7 +74,7 @@ async def read_expressions(expressions: Expressions, obj: Kustomization) -> None
                 await expressions.check(obj.metadata.namespace, text, OF_OBJECT)
             except InvalidExpression as error:
                 raise _invalid(f"{field}.{name}", str(error)) from error
-            except NotEvaluated as error:
+            except NotEvaluated as error:  # with backoff: it says nothing about the object
                 raise Retryable("ReconciliationFailed", f"{field}.{name}: {error}") from error
 
 
@@ -106,7 +105,7 @@ class Checks:
         cls, world: World, obj: Kustomization, run: Run, artifact: Artifact, *, within: str
     ) -> "Checks":
         """A wait for something else than this run is about is canceled, and an event says so."""
-        asked = obj.metadata.annotations.get(REQUESTED_AT, "") if run.requested else ""
+        asked = run.asked or "" if run.requested else ""
         attempt = Attempt(run.uid, run.generation, artifact.digest, artifact.revision, asked)
         before = world.waits.superseded(obj.key, attempt)
         if before is not None:

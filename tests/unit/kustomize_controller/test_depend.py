@@ -9,6 +9,7 @@ from kustomize_controller.kustomization.express import without_spec
 from shared.api.kinds import KUSTOMIZATION, decode
 from shared.api.kustomization import Kustomization
 from shared.api.meta import Key
+from shared.runtime.outcome import ReconcileError, Stalled
 
 REVISION = "main@sha1:1"
 A, B = Key("Kustomization", "team", "a"), Key("Kustomization", "team", "b")
@@ -43,10 +44,11 @@ def kustomization(name: str, *on: str, source: str = "app", ready: str = "True",
 
 ME = kustomization("me", "a", "b")
 GOOD = kustomization("a")
+UNREADABLE = Stalled("InvalidCELExpression", "no such function")
 SAYS_NO = "dependency 'team/a' is not ready according to readyExpr eval"
 
 # What `a` is, what the expressions come to, whether they are additive; the message about `a`, or none.
-CASES: dict[str, tuple[Kustomization | None, dict[int, str], bool, str]] = {
+CASES: dict[str, tuple[Kustomization | None, dict[int, str | ReconcileError], bool, str]] = {
     "ready": (GOOD, {}, False, ""),
     "missing": (
         None,
@@ -83,6 +85,18 @@ CASES: dict[str, tuple[Kustomization | None, dict[int, str], bool, str]] = {
     ),
     "ready, but its expression is false": (GOOD, {0: SAYS_NO}, False, SAYS_NO),
     "ready, and only its expression is false": (GOOD, {0: SAYS_NO}, True, SAYS_NO),
+    "missing, with an expression that cannot be read": (
+        None,
+        {0: UNREADABLE},
+        False,
+        "dependency 'team/a' not found: kustomizations.kustomize.toolkit.fluxcd.io \"a\" not found",
+    ),
+    "not ready, before one with an expression that cannot be read": (
+        kustomization("a", ready="False"),
+        {1: UNREADABLE},
+        False,
+        "dependency 'team/a' is not ready",
+    ),
     "missing, with an expression": (
         None,
         {0: ""},
@@ -94,7 +108,7 @@ CASES: dict[str, tuple[Kustomization | None, dict[int, str], bool, str]] = {
 
 @pytest.mark.parametrize(("a", "expressed", "additive", "message"), CASES.values(), ids=CASES)
 def test_first_not_ready(
-    a: Kustomization | None, expressed: dict[int, str], additive: bool, message: str
+    a: Kustomization | None, expressed: dict[int, str | ReconcileError], additive: bool, message: str
 ) -> None:
     others = {A: a, B: kustomization("b")}
     found = first_not_ready(ME, others.get, REVISION, expressed, additive=additive)
@@ -103,8 +117,13 @@ def test_first_not_ready(
 
 def test_the_first_in_the_list_is_told() -> None:
     found = first_not_ready(ME, lambda _: None, REVISION)
-    assert found is not None
+    assert isinstance(found, NotReady)
     assert found.on == A
+
+
+def test_an_expression_that_cannot_be_read_is_told_in_its_turn() -> None:
+    others = {A: GOOD, B: kustomization("b", ready="False")}
+    assert first_not_ready(ME, others.get, REVISION, {1: UNREADABLE}) is UNREADABLE
 
 
 def test_of_another_namespace_an_expression_sees_no_spec() -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from kustomize_controller.kustomization.stages import Stage, apply_order, stage_of
+from kustomize_controller.kustomization.stages import Stage, apply_order, group_kind, stage_of
 from shared.api.objects import ObjectId
 
 STAGES = {
@@ -14,13 +14,34 @@ STAGES = {
     "a kind of that name in another group": (ObjectId("example.com", "Namespace", "", "a"), Stage.REST),
     "a StorageClass": (ObjectId("storage.k8s.io", "StorageClass", "", "a"), Stage.CLASSES),
     "a kind of the flag": (ObjectId("example.com", "Early", "", "a"), Stage.CUSTOM),
+    "that kind in another group": (ObjectId("example.org", "Early", "", "a"), Stage.REST),
+    "a core kind of the flag": (ObjectId("", "Secret", "x", "a"), Stage.CUSTOM),
+    "its namesake elsewhere": (ObjectId("example.com", "Secret", "x", "a"), Stage.REST),
     "a Deployment": (ObjectId("apps", "Deployment", "x", "a"), Stage.REST),
 }
 
 
 @pytest.mark.parametrize(("id_", "stage"), STAGES.values(), ids=STAGES)
 def test_stage(id_: ObjectId, stage: Stage) -> None:
-    assert stage_of(id_, {"Early"}) is stage
+    assert stage_of(id_, {("example.com", "Early"), ("", "Secret")}) is stage
+
+
+KINDS = {
+    "a kind of a group": ("rbac.authorization.k8s.io/Role", ("rbac.authorization.k8s.io", "Role")),
+    "a kind of the core group": ("Secret", ("", "Secret")),
+    "with the version, as in a manifest": ("apps/v1/Deployment", None),
+    "without a kind": ("apps/", None),
+    "without a group": ("/Secret", None),
+}
+
+
+@pytest.mark.parametrize(("text", "kind"), KINDS.values(), ids=KINDS)
+def test_how_the_flag_names_a_kind(text: str, kind: tuple[str, str] | None) -> None:
+    if kind is not None:
+        assert group_kind(text) == kind
+        return
+    with pytest.raises(ValueError, match=f"^'{text}' is no kind; write group/Kind"):
+        group_kind(text)
 
 
 @dataclass(frozen=True)
@@ -52,4 +73,6 @@ IN_ORDER = [
 
 @pytest.mark.parametrize("given", [IN_ORDER, IN_ORDER[::-1], sorted(IN_ORDER, key=lambda one: one.name)])
 def test_apply_order(given: list[ObjectId]) -> None:
-    assert [one.id for one in apply_order([_Named(id_) for id_ in given], {"Early"})] == IN_ORDER
+    assert [
+        one.id for one in apply_order([_Named(id_) for id_ in given], {("example.com", "Early")})
+    ] == IN_ORDER

@@ -8,8 +8,8 @@ import structlog
 
 from shared.api.gitrepository import GitRepository
 from shared.api.kinds import GIT_REPOSITORY, decode
-from shared.api.meta import Key
-from shared.runtime.outcome import Retryable, Stalled
+from shared.api.meta import Condition, Key
+from shared.runtime.outcome import ConditionStatus, Mark, Retryable, Stalled
 from shared.runtime.run import Run
 from source_controller.gitrepository import report
 from source_controller.gitrepository.checkout import CheckoutFailed
@@ -49,6 +49,7 @@ async def run() -> Run:
         key=Key("GitRepository", "ns", "app"),
         uid="u",
         generation=1,
+        asked=None,
         requested=False,
         reasons=frozenset(),
         log=cast("structlog.stdlib.BoundLogger", structlog.get_logger()),
@@ -233,3 +234,35 @@ async def test_how_a_run_begins(state: dict[str, Any], stored: Any, progress: st
     report.begin(decode(GIT_REPOSITORY, raw), stored, run)
     assert run.last_progress == progress
     await run.end()
+
+
+def _condition(kind: str, status: ConditionStatus, reason: str) -> Condition:
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=f"the {kind}",
+        last_transition_time="2026-01-01T00:00:00Z",
+        observed_generation=1,
+    )
+
+
+READY_FALSE = _condition("Ready", "False", "GitOperationFailed")
+# Conditions before; whether the generation counts as observed, what is said of Reconciling.
+SUSPENDED: dict[str, tuple[list[Condition], bool, list[Mark]]] = {
+    "before its first run": ([], False, []),
+    "after a failure": ([READY_FALSE], True, []),
+    "while it stalls": ([_condition("Stalled", "True", "URLInvalid"), READY_FALSE], True, []),
+    "while a fetch was under way": (
+        [_condition("Reconciling", "True", "Progressing"), READY_FALSE],
+        True,
+        [Mark("Reconciling", "True", "ProgressingWithRetry", "the Reconciling")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "observed", "marks"), SUSPENDED.values(), ids=SUSPENDED)
+def test_a_suspension(before: list[Condition], observed: bool, marks: list[Mark]) -> None:
+    """behaviour-source.md 1.1."""
+    found = report.suspended(before)
+    assert (found.observed, list(found.marks), found.drop) == (observed, marks, ("Stalled",))

@@ -42,6 +42,12 @@ CASES = {
         "AuthenticationFailed",
         "failed to configure authentication options: m",
     ),
+    "a token beside a user": (
+        errors.AuthContradicts("basic auth and bearer token cannot be set at the same time"),
+        BRANCH,
+        "GitOperationFailed",
+        "failed to checkout and determine revision: basic auth and bearer token cannot be set at the same",
+    ),
     "a locked key": (
         errors.PassphraseMissing("SSH identity key is encrypted but no 'password'"),
         BRANCH,

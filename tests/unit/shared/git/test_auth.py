@@ -4,7 +4,15 @@ import msgspec
 import pytest
 
 from shared.git.auth import Basic, Bearer, Credentials, Ssh, Tls, target
-from shared.git.errors import AuthError, GitError, InvalidUrl, PassphraseMissing, quoted, shown
+from shared.git.errors import (
+    AuthContradicts,
+    AuthError,
+    GitError,
+    InvalidUrl,
+    PassphraseMissing,
+    quoted,
+    shown,
+)
 from shared.git.proxy import Proxy
 
 URL = "https://git.example/a/b.git"
@@ -36,7 +44,7 @@ REFUSED: dict[str, tuple[str, dict[str, bytes] | None, type[GitError], str]] = {
     "token and user part": (
         "https://u@git.example/x",
         {"bearerToken": b"t"},
-        AuthError,
+        AuthContradicts,
         "basic auth and bearer",
     ),
     "half a client certificate": (URL, {"tls.crt": b"C"}, AuthError, "'tls.key' is missing"),

@@ -119,6 +119,21 @@ def test_conditions_at_the_end(
     } == expected
 
 
+STALLED: dict[str, tuple[Any, bool]] = {
+    "it waits, and has begun nothing": (Waiting("NotYet", "why"), True),
+    "it failed": (Retryable("Failed", "why"), False),
+}
+
+
+@pytest.mark.parametrize(("end", "stays"), STALLED.values(), ids=STALLED)
+def test_what_stalled_an_earlier_run_is_not_overcome_by_waiting(end: Any, stays: bool) -> None:
+    """behaviour-kustomize.md 11."""
+    old = {"conditions": [condition("Stalled", "True", "PruneHeld", "say so")]}
+    marks, drop = conditions.of_error(end, progress=None, old=report.conditions_of(old))
+    new = after(old, Finding(marks=marks, drop=drop))
+    assert [one["type"] for one in new["conditions"]] == (["Stalled"] if stays else []) + ["Ready"]
+
+
 PATCHES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "equal": ({"a": {"b": 1}}, {"a": {"b": 1}}, {}),
     "a field comes": ({}, {"a": 1}, {"a": 1}),

@@ -41,7 +41,7 @@ class Stops:
 
     kind = KUSTOMIZATION
     failure_reason = status_manager = in_progress = "x"
-    wakes_on = drop_on_suspend = ()
+    wakes_on = ()
 
     def __init__(self, meanwhile: Callable[["Stops"], object]) -> None:
         self.meanwhile = meanwhile
