@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from shared.runtime.flags import Flag, feature_gates, parse, unheeded
+from kustomize_controller.artifact_hosts import ArtifactHosts
+from kustomize_controller.kustomization.stages import GroupKind, group_kind
+from shared.runtime.flags import Flag, feature_gates, parse, refuse, unheeded
 from shared.runtime.process_flags import COMMON, COMMON_GATES, PACE
 
 PROG: Final = "python -m kustomize_controller"
@@ -47,11 +49,17 @@ FLAGS: Final[tuple[Flag, ...]] = (
     ),
     Flag(
         "custom-apply-stage-kinds", "CUSTOM_APPLY_STAGE_KINDS", [], "list",
-        "Kinds to apply after classes and before everything else.", group=_WORK,
+        "Kinds to apply after classes and before everything else: group/Kind, or Kind in the core group.",
+        group=_WORK,
     ),
     Flag(
         "engine", "HEADRACE_ENGINE", "", "string",
         "The build engine's program; empty: `engine` in $HEADRACE_TOOLS_DIR.", group=_BUILD,
+    ),
+    Flag(
+        "kustomize-binary", "KUSTOMIZE_BINARY", "", "string",
+        "A stock kustomize binary that builds in the place of the engine's own kustomize; slower, and it can "
+        "reach the network. Empty: the engine builds.", group=_BUILD,
     ),
     Flag(
         "cache-path", "CACHE_PATH", "", "string",
@@ -80,7 +88,8 @@ FLAGS: Final[tuple[Flag, ...]] = (
     ),
     Flag(
         "no-remote-bases", "NO_REMOTE_BASES", True, "bool",
-        "Refuse remote bases. Only true is possible yet; Flux's default is false.", False, group=_BUILD,
+        "Refuse bases, patches and files that a kustomization names by URL. Flux's default is false.",
+        group=_BUILD, always=True,
     ),
     Flag(
         "no-cross-namespace-refs", "NO_CROSS_NAMESPACE_REFS", False, "bool",
@@ -105,11 +114,6 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "insecure-kubeconfig-tls", "INSECURE_KUBECONFIG_TLS", False, "bool",
         "Let kubeconfigs skip TLS verification.", False, _SECRETS,
     ),
-    Flag(
-        "watch-configs-label-selector", "WATCH_CONFIGS_LABEL_SELECTOR",
-        "reconcile.fluxcd.io/watch=Enabled", "string",
-        "ConfigMaps and Secrets whose change starts a run.", group=_WORK,
-    ),
     feature_gates(
         _GATES,
         heeded=(
@@ -128,6 +132,7 @@ class Settings:
     """What the kustomize controller itself needs; the runtime takes its own from `flags`."""
 
     engine: Path
+    kustomize_binary: Path | None  # absolute; None: the engine builds
     state_path: Path
     cache_path: Path
     made_up: Mapping[str, Path]  # folders that no flag names, by that flag: `own_folder.claim` is for these
@@ -137,7 +142,7 @@ class Settings:
     build_timeout_s: float
     http_attempts: int
     concurrent_ssa: int
-    custom_apply_stage_kinds: frozenset[str]
+    custom_apply_stage_kinds: frozenset[GroupKind]
     requeue_dependency_s: float
     default_service_account: str
     no_cross_namespace_refs: bool
@@ -146,7 +151,7 @@ class Settings:
     additive_ready_expr: bool  # the usual checks of a dependency are made beside an expression
     config_selector: str | None  # of ConfigMaps and Secrets whose change starts a run; None: of none
     config_namespace: str  # the only one in which they are watched; "": in all
-    artifact_host: str  # replaces the host in artifact URLs when set (SOURCE_CONTROLLER_LOCALHOST)
+    artifact_hosts: ArtifactHosts
     flags: Mapping[str, Any]
     unheeded: tuple[str, ...]
 
@@ -167,6 +172,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     engine = flags["engine"] or os.path.join(environ.get("HEADRACE_TOOLS_DIR", "/usr/local/bin"), "engine")  # noqa: PTH118
     return Settings(
         engine=Path(engine),
+        kustomize_binary=Path(binary).absolute() if (binary := flags["kustomize-binary"]) else None,
         state_path=Path(flags["state-path"] or defaults["state-path"]),
         # Absolute: the engine takes no other.
         cache_path=Path(flags["cache-path"] or defaults["cache-path"]).absolute(),
@@ -177,7 +183,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         build_timeout_s=flags["build-timeout"],
         http_attempts=flags["http-retry"] + 1,
         concurrent_ssa=flags["concurrent-ssa"],
-        custom_apply_stage_kinds=frozenset(flags["custom-apply-stage-kinds"]),
+        custom_apply_stage_kinds=_kinds(flags["custom-apply-stage-kinds"]),
         requeue_dependency_s=flags["requeue-dependency"],
         default_service_account=flags["default-service-account"],
         no_cross_namespace_refs=flags["no-cross-namespace-refs"],
@@ -188,7 +194,14 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         if flags["feature-gates"]["DisableConfigWatchers"]
         else flags["watch-configs-label-selector"],
         config_namespace="" if flags["watch-all-namespaces"] else environ.get("RUNTIME_NAMESPACE", ""),
-        artifact_host=environ.get("SOURCE_CONTROLLER_LOCALHOST", ""),
+        artifact_hosts=ArtifactHosts.named_in(environ),
         flags=flags,
         unheeded=tuple(unheeded(FLAGS, argv, environ)),
     )
+
+
+def _kinds(texts: Sequence[str]) -> frozenset[GroupKind]:
+    try:
+        return frozenset(group_kind(text) for text in texts)
+    except ValueError as error:
+        refuse(f"--custom-apply-stage-kinds: {error}")

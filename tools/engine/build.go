@@ -10,9 +10,7 @@ import (
 
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 // build renders one kustomization. Only the answer to this request depends on it: see restoreSchema and
@@ -37,7 +35,7 @@ func build(args BuildArgs) (any, *Failure) {
 	if err != nil {
 		return nil, explain(source, args, "", err)
 	}
-	built, err := run(source, virtual(folder))
+	built, err := render(source, folder, args.Limits)
 	if err != nil {
 		if undecodable := firstUndecodable(source, said.scanned); undecodable != nil {
 			return nil, explain(source, args, "", undecodable)
@@ -54,19 +52,42 @@ func build(args BuildArgs) (any, *Failure) {
 	return answer, nil
 }
 
-// run is kustomize itself, with what Flux gives it: files from anywhere in the source, no plugins but the
-// built-in ones, objects in the order in which they were found.
-func run(fileSystem filesys.FileSystem, folder string) (resmap.ResMap, error) {
-	return krusty.MakeKustomizer(&krusty.Options{
+// manifest gives the fields of one object that was built.
+type manifest func() (map[string]any, error)
+
+// render is kustomize itself: the library, or another program, as was said at the start.
+var render = library
+
+// library runs kustomize in this process, with what Flux gives it: files from anywhere in the source, no
+// plugins but the built-in ones, objects in the order in which they were found.
+func library(source *Source, folder string, _ Limits) ([]manifest, error) {
+	built, err := krusty.MakeKustomizer(&krusty.Options{
 		Reorder:          krusty.ReorderOptionNone,
 		LoadRestrictions: types.LoadRestrictionsNone,
 		PluginConfig:     types.DisabledPluginConfig(),
-	}).Run(fileSystem, folder)
+	}).Run(source, virtual(folder))
+	if err != nil {
+		return nil, err
+	}
+	manifests := make([]manifest, 0, built.Size())
+	for _, resource := range built.Resources() {
+		manifests = append(manifests, func() (map[string]any, error) {
+			fields, err := decode(&resource.RNode)
+			if err != nil {
+				kind, name := resource.GetKind(), resource.GetName()
+				return nil, fmt.Errorf("%s/%s%s cannot be decoded: %w", kind, name,
+					inFile(source.guard.origin(kind, name)), withoutContent(err))
+			}
+			nameBuilder(fields)
+			return fields, nil
+		})
+	}
+	return manifests, nil
 }
 
 // collect turns kustomize's result into an answer.
-func collect(source *Source, built resmap.ResMap, args BuildArgs) (*BuildAnswer, error) {
-	if err := checkCount(built.Size(), args.Limits); err != nil {
+func collect(source *Source, built []manifest, args BuildArgs) (*BuildAnswer, error) {
+	if err := checkCount(len(built), args.Limits); err != nil {
 		return nil, err
 	}
 	collector := newCollector(args.Limits, args.Labels, args.Spec.CommonMetadata)
@@ -78,14 +99,11 @@ func collect(source *Source, built resmap.ResMap, args BuildArgs) (*BuildAnswer,
 		return nil, err
 	}
 	collector.ignore = rules
-	for _, resource := range built.Resources() {
-		fields, err := decode(&resource.RNode)
+	for _, one := range built {
+		fields, err := one()
 		if err != nil {
-			kind, name := resource.GetKind(), resource.GetName()
-			return nil, fmt.Errorf("kustomize build failed: %s/%s%s cannot be decoded: %w", kind, name,
-				inFile(source.guard.origin(kind, name)), withoutContent(err))
+			return nil, fmt.Errorf("kustomize build failed: %w", err)
 		}
-		nameBuilder(fields)
 		if err := collector.add(fields); err != nil {
 			return nil, err
 		}

@@ -184,6 +184,13 @@ var failures = map[string]struct {
 			`CANARY-7f3a}"}]}`,
 		"kustomize build failed: ",
 	},
+	"two objects that one namespace would make the same": {
+		map[string]string{"a.yaml": "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: a}, " +
+			"stringData: {k: CANARY-7f3a}}\n---\n{apiVersion: v1, kind: Secret, metadata: {name: s, " +
+			"namespace: b}}\n"},
+		`{"targetNamespace": "one"}`,
+		"two objects of one kind and name would be in one namespace",
+	},
 	"a patch that cannot be read": {
 		map[string]string{"a.yaml": configMap}, `{"patches": [{"patch": "CANARY-7f3a: ["}]}`,
 		"kustomize build failed: ",

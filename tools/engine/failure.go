@@ -89,6 +89,13 @@ var contentDumps = []struct {
 	{regexp.MustCompile(`(?s)(is out of bounds) for value .*`), "$1"},
 	{regexp.MustCompile(`(?s)(cannot be found in)( roleRef)? .*`), "$1 a roleRef"},
 	{regexp.MustCompile(`(?s)(found multiple possible referrals: [^\n]*)\n.*`), "$1"},
+	{regexp.MustCompile(`(?s)(namespace transformation produces ID conflict): .*`),
+		"$1: two objects of one kind and name would be in one namespace"},
+	// An address, which makes another message of every run.
+	{regexp.MustCompile(`(merging from generator) &\{[^}]*\}`), "$1"},
+	// Said by the binary only, when it writes what it has built.
+	{regexp.MustCompile(`(?s)map\[string\]interface \{\}(?:\(nil\)|\{.*\}): `),
+		"an object cannot be written: "},
 }
 
 var (
@@ -189,7 +196,10 @@ func (g *guard) blame(message string) (string, int) {
 	return "", 0
 }
 
-// versionString enters build keys.
+// version enters build keys.
+var version = versionString
+
+// versionString says what this program builds with.
 func versionString() string {
 	kustomize, types := moduleVersion("sigs.k8s.io/kustomize/api"), moduleVersion("k8s.io/api")
 	return engineVersion + " kustomize/" + kustomize + " types/" + types

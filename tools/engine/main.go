@@ -28,6 +28,10 @@ func main() {
 		serve(requests, os.Stdout, func() {})
 		return
 	}
+	if len(os.Args) == 4 && os.Args[1] == stockBinary {
+		program := &stock{program: os.Args[2], folder: os.Args[3]}
+		render, version = program.render, program.version
+	}
 	warmSchema()
 	debug.FreeOSMemory() // parsing the schema took twice what it keeps
 	serve(requests, os.Stdout, restoreSchema)
@@ -80,7 +84,7 @@ func answer(line []byte) Response {
 func dispatch(request Request) (any, *Failure) {
 	switch request.Op {
 	case "hello":
-		return Hello{Protocol: protocolVersion, Engine: versionString()}, nil
+		return Hello{Protocol: protocolVersion, Engine: version()}, nil
 	case "build":
 		var args BuildArgs
 		if err := json.Unmarshal(request.Args, &args); err != nil {

@@ -134,11 +134,14 @@ func (c *collector) addText(object Object, fields map[string]any) error {
 func (c *collector) keep(object Object, size int) error {
 	c.bytes += int64(size)
 	if c.limits.Bytes > 0 && c.bytes > c.limits.Bytes {
-		return fmt.Errorf("build has more than %d bytes of objects, the limit of one build",
-			c.limits.Bytes)
+		return tooManyBytes(c.limits.Bytes)
 	}
 	c.objects = append(c.objects, object)
 	return checkCount(len(c.objects), c.limits) // again: a List may have hidden them
+}
+
+func tooManyBytes(limit int64) error {
+	return fmt.Errorf("build has more than %d bytes of objects, the limit of one build", limit)
 }
 
 func (c *collector) checkIdentity(object Object, metadata map[string]any) error {

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// start runs this test's program as the engine.
-func start(t *testing.T) (command *exec.Cmd, requests io.WriteCloser, answers *bufio.Reader) {
+// start runs this test's program as the engine, with arguments.
+func start(t *testing.T, arguments ...string) (command *exec.Cmd, requests io.WriteCloser, answers *bufio.Reader) {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	command = exec.Command(program)
+	command = exec.Command(program, arguments...)
 	command.Env = []string{runAsEngine + "=1"}
 	requests, err = command.StdinPipe()
 	if err != nil {

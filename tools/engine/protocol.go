@@ -16,7 +16,9 @@ import "encoding/json"
 //	evaluate  EvaluateArgs        -> EvaluateAnswer
 //
 // A process that is started with the argument "expressions" is for the last two only: it does not spend 40 MB
-// on kustomize's schema.
+// on kustomize's schema. One that is started with "stock PROGRAM FOLDER" lets the stock kustomize binary
+// PROGRAM do the builds, on copies in FOLDER, which is its own: stock.go. Answers have the same form; their
+// inputs are all that was copied.
 // End of input ends the process at once, in the middle of a build too. Stderr carries log lines for people.
 // A change that an older client would misread raises protocolVersion; one that only changes what a build
 // yields raises engineVersion, which enters every build's key.
