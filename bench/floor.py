@@ -1,13 +1,14 @@
-"""What the writes of a cold start cost by themselves: the least that any controller could take on this
-machine.
+"""What the writes of a cold start, and of a new revision, cost by themselves: the least that any controller
+could take on this machine.
 
     python -m bench.floor [--n 300]
 
 The same Kustomizations and objects as in `./run bench`, written by one small client with nothing in
 between: no Git, no build, no watch, no look at what is there. For each Kustomization, after it was created,
-a finalizer, a status with the inventory, seven server-side applies and a status that says Ready. Compare
-`cold` with it in runs that follow each other: what is above it is ours, what is below it is the API server,
-etcd and this machine.
+a finalizer, a status with the inventory, seven server-side applies and a status that says Ready; then, as a
+second figure, a status that names another revision. Compare `cold`, and "all on the revision" of a push,
+with them in runs that follow each other: what is above is ours (and the events, which are not written
+here), what is below is the API server, etcd and this machine.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -36,6 +38,7 @@ _CREATING = 16  # as the bench creates them
 _AT_ONCE = 16  # Kustomizations: always enough to fill the client's slots
 _PLURALS = {"ConfigMap": "configmaps", "Deployment": "deployments", "Service": "services"}
 _REVISION = f"main@sha1:{'0' * 40}"
+_OTHER_REVISION = f"main@sha1:{'1' * 40}"
 _OWNER = "kustomize.toolkit.fluxcd.io"
 
 
@@ -49,27 +52,37 @@ def main() -> int:
         control_plane.install_crds(crds())
         for namespace in load.namespaces:
             control_plane.create_namespace(namespace)
-        before = {name: usage.measure(pid).cpu_s for name, pid in control_plane.pids.items()}
-        seconds, own_s = asyncio.run(_write_all(control_plane, load))
-        used = {name: usage.measure(pid).cpu_s - before[name] for name, pid in control_plane.pids.items()}
-    print(f"{asked.n} Kustomizations, {load.objects} objects: {seconds:.2f} s")
-    print("CPU: " + ", ".join(f"{name} {cpu_s:.2f} s" for name, cpu_s in {**used, "client": own_s}.items()))
+        asyncio.run(_measure(control_plane, load))
     return 0
 
 
-async def _write_all(control_plane: ControlPlane, load: Load) -> tuple[float, float]:
-    """Seconds that it took, and CPU seconds of this process."""
+async def _measure(control_plane: ControlPlane, load: Load) -> None:
     client = Client(connection.load(control_plane.kubeconfig), user_agent="headrace-bench")
     objects = [(application, list(_applies(application))) for application in load.applications]
+    what = f"{len(load.applications)} Kustomizations"
     try:
-        began, own_before_s = time.monotonic(), own_cpu_s()
-        made = iter(load.applications)
-        await asyncio.gather(*(_create(client, made) for _ in range(_CREATING)))
-        left = iter(objects)
-        await asyncio.gather(*(_reconcile(client, left) for _ in range(_AT_ONCE)))
-        return time.monotonic() - began, own_cpu_s() - own_before_s
+        with _told(control_plane, f"{what}, {load.objects} objects, created and Ready"):
+            made = iter(load.applications)
+            await asyncio.gather(*(_create(client, made) for _ in range(_CREATING)))
+            left = iter(objects)
+            await asyncio.gather(*(_reconcile(client, left) for _ in range(_AT_ONCE)))
+        with _told(control_plane, f"{what} on another revision"):
+            moved = iter(load.applications)
+            await asyncio.gather(*(_move(client, moved) for _ in range(_AT_ONCE)))
     finally:
         await client.close()
+
+
+@contextmanager
+def _told(control_plane: ControlPlane, what: str) -> Iterator[None]:
+    """Prints the time and the CPU time that the block took."""
+    before = {name: usage.measure(pid).cpu_s for name, pid in control_plane.pids.items()}
+    began, own_before_s = time.monotonic(), own_cpu_s()
+    yield
+    seconds, own_s = time.monotonic() - began, own_cpu_s() - own_before_s
+    used = {name: usage.measure(pid).cpu_s - before[name] for name, pid in control_plane.pids.items()}
+    print(f"{what}: {seconds:.2f} s")
+    print("  CPU: " + ", ".join(f"{name} {cpu_s:.2f} s" for name, cpu_s in {**used, "client": own_s}.items()))
 
 
 async def _create(client: Client, left: Iterator[Application]) -> None:
@@ -85,6 +98,12 @@ async def _reconcile(client: Client, left: Iterator[tuple[Application, list[tupl
         await _merge(client, f"{path}/status", {"status": _inventory(applies) | _conditions("Unknown")})
         await asyncio.gather(*(_apply(client, *one) for one in applies))
         await _merge(client, f"{path}/status", {"status": _conditions("True")})
+
+
+async def _move(client: Client, left: Iterator[Application]) -> None:
+    for application in left:
+        status = _conditions("True", _OTHER_REVISION)
+        await _merge(client, f"{_KUSTOMIZATIONS}/{application.name}/status", {"status": status})
 
 
 async def _merge(client: Client, path: str, patch: Mapping[str, Any]) -> None:
@@ -129,21 +148,21 @@ def _inventory(applies: list[tuple[str, bytes]]) -> dict[str, Any]:
     }
 
 
-def _conditions(ready: str) -> dict[str, Any]:
+def _conditions(ready: str, revision: str = _REVISION) -> dict[str, Any]:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     condition = {
         "type": "Ready",
         "status": ready,
         "reason": "ReconciliationSucceeded" if ready == "True" else "Progressing",
-        "message": f"Applied revision: {_REVISION}",
+        "message": f"Applied revision: {revision}",
         "lastTransitionTime": now,
         "observedGeneration": 1,
     }
     return {
         "conditions": [condition],
         "observedGeneration": 1,
-        "lastAppliedRevision": _REVISION if ready == "True" else None,
-        "lastAttemptedRevision": _REVISION,
+        "lastAppliedRevision": revision if ready == "True" else None,
+        "lastAttemptedRevision": revision,
     }
 
 
