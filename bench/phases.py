@@ -114,7 +114,7 @@ async def restart(world: World) -> Figures:
     had their run by the controller's own count.
     """
     for name in CONTROLLERS:
-        await asyncio.to_thread(world.controllers[name].process.stop, 10.0)
+        await asyncio.to_thread(world.controllers[name].halt)
     began = time.monotonic()
     for name in CONTROLLERS:
         world.controllers[name].start(ready=False)

@@ -6,6 +6,7 @@ import sys
 from functools import partial
 
 import aiohttp
+import structlog
 
 from kustomize_controller import settings as settings_module
 from kustomize_controller.kustomization.arrivals import Arrivals
@@ -25,6 +26,7 @@ from kustomize_controller.kustomization.substitute import Substituter
 from kustomize_controller.kustomization.variables import Reader
 from kustomize_controller.kustomization.wake import Waker
 from kustomize_controller.kustomization.world import World
+from kustomize_controller.kustomize_binary import KustomizeBinary, version_of
 from kustomize_controller.settings import Settings
 from kustomize_controller.sources import Sources
 from kustomize_controller.unpack import Unpacker
@@ -34,11 +36,14 @@ from shared.artifacts.fetch import Download, fetch
 from shared.runtime import own_folder, process
 
 NAME = "kustomize-controller"
+GRACE_S = 10.0  # what is applied at one go takes less; a longer wait is another run's
+log = structlog.get_logger("setup")
 
 
 async def assemble(settings: Settings, setting: process.Setting) -> process.Parts:
     """Put the controller together; nothing runs yet."""
     own_folder.claim(settings.made_up)
+    binary = await _kustomize_binary(settings)
     session = aiohttp.ClientSession(trust_env=False, timeout=aiohttp.ClientTimeout(total=120, sock_read=30))
     unpacker = Unpacker(limit_bytes=settings.artifact_max_bytes)
 
@@ -51,9 +56,8 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
     artifacts = ArtifactCache(
         settings.cache_path, limit_bytes=settings.cache_max_bytes, fetch=download, unpack=unpacker.unpack
     )
-    builder = Builder(
-        settings.engine, limits=Limits(objects=settings.max_objects, time_s=settings.build_timeout_s)
-    )
+    limits = Limits(objects=settings.max_objects, time_s=settings.build_timeout_s)
+    builder = Builder(settings.engine, limits=limits, binary=binary)
     waker = Waker()
     configs = Configs(
         setting.client, settings.config_selector, settings.config_namespace, waker.config_changed
@@ -65,7 +69,7 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
         strict=settings.strict_substitutions,
         key=key,
     )
-    preparer = Preparer(artifacts, builder, substituter, artifact_host=settings.artifact_host)
+    preparer = Preparer(artifacts, builder, substituter, hosts=settings.artifact_hosts)
     memory = Memory()
     sources = Sources(GIT_REPOSITORY, waker.source_changed)
     expressions = Expressions(settings.engine)
@@ -107,9 +111,18 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
         if not setting.flags["watch-label-selector"]:  # else the files of other shards may lie there
             checkpoints.keep_only(raw["metadata"]["uid"] for raw in objects)
 
+    async def returned() -> str:
+        known = checkpoints.cluster
+        now = await cluster_identity(setting.client) if known else ""
+        if now == known or not now:
+            return ""
+        return f"the API server answers for another cluster (kube-system has UID {now}, it had {known})"
+
     return process.Parts(
         controllers=[controller],
         lead=recall,
+        grace_s=GRACE_S,
+        returned=returned,
         sinks=[(GIT_REPOSITORY, sources)],
         close=(
             configs.close,
@@ -122,6 +135,20 @@ async def assemble(settings: Settings, setting: process.Setting) -> process.Part
             session.close,
         ),
     )
+
+
+async def _kustomize_binary(settings: Settings) -> KustomizeBinary | None:
+    program = settings.kustomize_binary
+    if program is None:
+        return None
+    version = await version_of(program)
+    log.info(
+        "the stock kustomize binary builds: it can reach the network and is slower than the engine",
+        binary=str(program),
+        version=version,
+    )
+    # Beside unpacked artifacts, in a folder that is emptied at each start.
+    return KustomizeBinary(program=program, copies=settings.cache_path / "copies")
 
 
 def main() -> int:

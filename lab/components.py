@@ -117,6 +117,7 @@ def api_server(tools: Tools, ports: Ports, files: Files, *, audit: bool) -> list
         argv += [
             f"--audit-policy-file={files.audit_policy}",
             f"--audit-log-path={files.audit_log}",
+            "--audit-log-maxsize=0",  # no other file after the first 100 MB: readers go on where they were
             "--audit-log-mode=batch",
             "--audit-log-batch-max-wait=200ms",
             "--audit-log-batch-buffer-size=100000",  # events beyond the buffer are lost, and counts with them

@@ -6,20 +6,23 @@ and started again with the same flags, as a cluster would do.
 
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from lab import usage
 from lab.ports import free_port
-from lab.processes import Command, Process, clean_environment
+from lab.processes import Command, Process, ProcessFailed, clean_environment
 
 _ROOT = Path(__file__).parent.parent
 _START_TIMEOUT_S = 60.0
+STOP_S = 25.0  # more than a controller gives itself to stop: who is killed then has hung
 
 
 class Controller:
@@ -59,6 +62,7 @@ class Controller:
         extra = {"KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(_ROOT), **(environment or {})}
         self._environment = clean_environment(self.folder, extra)
         self._process: Process | None = None
+        self._heeds_signals = self._is_expected = False
 
     @property
     def process(self) -> Process:
@@ -80,41 +84,79 @@ class Controller:
             folder=self.folder,
         )
         self._process = Process(command)
+        self._heeds_signals = self._is_expected = False
         if ready:
             self.await_ready()
         return self
 
     def await_ready(self, timeout_s: float = _START_TIMEOUT_S) -> float:
         """Wait for /readyz; return the seconds that took."""
-        return self.process.await_ready(self._not_ready, timeout_s)
+        took_s = self.process.await_ready(self._not_ready, timeout_s)
+        self._heeds_signals = True
+        return took_s
 
     def kill(self) -> None:
         """kill -9 of the controller alone; what it started must notice by itself (see `living`)."""
         self.process.kill()
 
+    def await_end(self, timeout_s: float = STOP_S) -> int:
+        """Wait until it ends by itself; its exit code, of which `halt` then says nothing more.
+
+        Raises:
+            ProcessFailed: it still runs.
+        """
+        code = self.process.wait(timeout_s)
+        self._is_expected = True
+        return code
+
     def restart(self, *, ready: bool = True) -> None:
-        """End what is left, and start again with the same flags, storage and ports."""
-        self.process.stop()
+        """Stop what is left as `halt` does, and start again with the same flags, storage and ports."""
+        self.halt()
         self.start(ready=ready)
 
+    def halt(self) -> None:
+        """SIGTERM, and wait for its end and that of all that it started. `start` may follow. May be repeated.
+
+        Nothing is said of one that had been killed before, or whose end was awaited.
+
+        Raises:
+            ProcessFailed: it did not stop by itself within `STOP_S`, or said by its exit code that something
+                went wrong; carries the tail of its log. It has ended all the same.
+        """
+        if self._process is None:
+            return
+        expected = self._is_expected or self._process.exit_code() == -signal.SIGKILL
+        self._process.stop(grace_s=STOP_S)
+        code = self._process.exit_code()
+        unheard = code == -signal.SIGTERM and not self._heeds_signals
+        if code != 0 and not expected and not unheard:
+            how = f"was killed after {STOP_S:g} s" if code == -signal.SIGKILL else f"ended with {code}"
+            raise ProcessFailed(f"{self.package}, told to stop, {how}\n{self._process.log_tail()}")
+
     def stop(self, *, keep_log: bool = False) -> None:
-        """SIGTERM, then SIGKILL; the temporary folder goes too, unless `keep_log`."""
-        if self._process is not None:
-            self._process.stop(grace_s=10.0)
-        if self._own_folder and not keep_log:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """As `halt`; the temporary folder goes too, unless `keep_log`."""
+        try:
+            self.halt()
+        finally:
+            if self._own_folder and not keep_log:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         try:
             return self.start()
         except BaseException:
-            self.stop(keep_log=True)
+            with suppress(ProcessFailed):  # the first failure tells more
+                self.stop(keep_log=True)
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop(keep_log=error is not None)
+        if error is None:
+            self.stop()
+            return
+        with suppress(ProcessFailed):  # the first failure tells more
+            self.stop(keep_log=True)
 
     def lines(self) -> list[dict[str, Any]]:
         """The log so far, of all starts: an object a line; a line that is no JSON object is {"msg": line}."""

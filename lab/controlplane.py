@@ -11,6 +11,7 @@ import base64
 import json
 import secrets
 import shutil
+import signal
 import ssl
 import subprocess
 import tempfile
@@ -39,24 +40,34 @@ class ControlPlane:
     """One control plane; a context manager, or `start` and `stop`.
 
     Args:
-        bare: only etcd and the API server. audit: keep an audit log (level Metadata) at `audit_log`, for
-        counting requests. folder: an existing folder for logs, keys and kubeconfigs, kept; by default a
-        temporary one, which is deleted at
-            the end unless something failed.
+        bare: only etcd and the API server.
+        audit: keep an audit log (level Metadata) at `audit_log`, for counting requests.
+        audit_bodies: users whose writes the audit log keeps with what they sent; then it also keeps all
+            writes to objects of ours, with the answer.
+        folder: an existing folder for logs, keys and kubeconfigs, kept; by default a temporary one, which is
+            deleted at the end unless something failed.
     """
 
     def __init__(
-        self, tools: Tools, *, bare: bool = False, audit: bool = False, folder: Path | None = None
+        self,
+        tools: Tools,
+        *,
+        bare: bool = False,
+        audit: bool = False,
+        audit_bodies: Sequence[str] = (),
+        folder: Path | None = None,
     ) -> None:
         self.tools = tools
         self.bare = bare
         self.audit = audit
+        self._audit_bodies = list(audit_bodies)
         self.processes: dict[str, Process] = {}
         self._own_folder = folder is None
         self.files = Files(folder or Path(tempfile.mkdtemp(prefix="headrace-cluster-")))
         self._ports = Ports.free()
         self._authority = Authority("lab")
         self._crd_lists: list[str] = []
+        self._backups: list[Path] = []
         self._home = self.files.folder / "home"
         self.client = ApiClient(
             port=self._ports.api_server,
@@ -110,6 +121,8 @@ class ControlPlane:
         for name in ("kube-apiserver", "etcd"):
             if name in self.processes:
                 self.processes[name].stop(grace_s=1.0)  # nobody needs the data any more
+        for backup in self._backups:
+            shutil.rmtree(backup, ignore_errors=True)
         if self._own_folder and not keep_logs:
             shutil.rmtree(self.files.folder, ignore_errors=True)
 
@@ -125,6 +138,32 @@ class ControlPlane:
         """Stop the API server, start it again on the same port, and wait until it is ready."""
         # Open watches hold a graceful end up; after a second they are cut, which is what a crash would do.
         self.processes["kube-apiserver"].stop(grace_s=1.0)
+        self._start_api_server()
+        self.processes["kube-apiserver"].await_ready(self._crds_missing, _START_TIMEOUT_S)
+
+    def back_up(self) -> Path:
+        """A copy of all that etcd holds now, for `restore`; it goes with the control plane."""
+        etcd = self.processes["etcd"]
+        data = etcd.command.remove
+        assert data is not None  # noqa: S101  # `_start_etcd` names it
+        backup = Path(tempfile.mkdtemp(prefix="etcd-backup-", dir=self.files.folder))
+        self._backups.append(backup)
+        etcd.signal(signal.SIGSTOP)  # what is copied is what a crash would leave, which etcd recovers from
+        try:
+            shutil.copytree(data, backup, dirs_exist_ok=True)
+        finally:
+            etcd.signal(signal.SIGCONT)
+        return backup
+
+    def restore(self, backup: Path) -> None:
+        """Go back to a backup, as an administrator does it: API server down, etcd begins anew, both up.
+
+        resourceVersions go back too, and will be given out a second time. Only when `bare`: controller
+        manager, scheduler and kwok would have to be started again.
+        """
+        self.processes["kube-apiserver"].stop(grace_s=1.0)
+        self.processes["etcd"].stop(grace_s=1.0)
+        self._start_etcd(backup)
         self._start_api_server()
         self.processes["kube-apiserver"].await_ready(self._crds_missing, _START_TIMEOUT_S)
 
@@ -242,7 +281,8 @@ class ControlPlane:
             "apiVersion": "audit.k8s.io/v1",
             "kind": "Policy",
             "omitStages": ["RequestReceived"],
-            "rules": [{"level": "Metadata"}],
+            "omitManagedFields": True,
+            "rules": [*_bodies(self._audit_bodies), {"level": "Metadata"}],
         }
         files.authority.write_bytes(self._authority.certificate_pem)
         files.serving_certificate.write_bytes(serving.public_pem)
@@ -273,8 +313,10 @@ class ControlPlane:
         path.chmod(0o600)
         return path
 
-    def _start_etcd(self) -> None:
+    def _start_etcd(self, backup: Path | None = None) -> None:
         data = scratch_folder("etcd", room_bytes=_STATE_BYTES, otherwise=self.files.folder)
+        if backup is not None:
+            shutil.copytree(backup, data, dirs_exist_ok=True)
         etcd = self._run("etcd", components.etcd(self.tools, self._ports, data), remove=data)
         etcd.await_ready(_answers(f"http://127.0.0.1:{self._ports.etcd}/health", "true"), _START_TIMEOUT_S)
 
@@ -328,6 +370,19 @@ class ControlPlane:
         )
         self.processes[name] = Process(command)
         return self.processes[name]
+
+
+def _bodies(users: list[str]) -> list[dict[str, Any]]:
+    """Rules of an audit policy: the first one that fits a request says how much of it is kept."""
+    if not users:
+        return []
+    ours = [{"group": f"{name}.toolkit.fluxcd.io"} for name in ("source", "kustomize")]
+    writes = ["create", "update", "patch", "delete"]
+    return [
+        {"level": "Metadata", "resources": [{"group": "", "resources": ["events"]}]},
+        {"level": "RequestResponse", "resources": ours, "verbs": writes},
+        {"level": "Request", "users": users, "verbs": writes},
+    ]
 
 
 def _answers(url: str, word: str) -> Callable[[], str | None]:

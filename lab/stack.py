@@ -100,13 +100,15 @@ class Stack:
         )
 
     def stop(self, *, keep_logs: bool = False) -> None:
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            list(pool.map(lambda controller: controller.stop(), self._controllers))
-        if self._git_server is not None:
-            self._git_server.stop()
-        self._cluster.stop()
-        if not keep_logs:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            with ThreadPoolExecutor(max_workers=2) as pool:
+                list(pool.map(lambda controller: controller.stop(), self._controllers))
+        finally:  # also when one of them did not stop well
+            if self._git_server is not None:
+                self._git_server.stop()
+            self._cluster.stop()
+            if not keep_logs:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start_cluster(self) -> None:
         self._cluster.start()

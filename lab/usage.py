@@ -47,6 +47,18 @@ def peak_rss_bytes_of(leader: int, program: bytes) -> int:
     return max((_peak_rss_bytes(pid) for pid in pids), default=0)
 
 
+def rss_bytes_of(leader: int, program: bytes) -> int:
+    """As `peak_rss_bytes_of`, but what the largest of them holds now."""
+    pids = [pid for pid in living(leader) if program in _command_line(pid)]
+    return max((_memory_bytes(pid, "VmRSS") for pid in pids), default=0)
+
+
+def cpu_s_of(leader: int, program: bytes) -> float:
+    """CPU seconds of the living processes of `leader` whose command line holds `program`."""
+    stats = [_read_stat(pid) for pid in living(leader) if program in _command_line(pid)]
+    return sum(stat.cpu_ticks for stat in stats if stat is not None) / _TICKS_PER_S
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
     stat = _read_stat(pid)
@@ -80,9 +92,14 @@ def _command_line(pid: int) -> bytes:
 
 
 def _peak_rss_bytes(pid: int) -> int:
+    return _memory_bytes(pid, "VmHWM")
+
+
+def _memory_bytes(pid: int, what: str) -> int:
+    """A line of /proc/PID/status, see proc_pid_status(5); 0 when the process is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    peaks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(peaks[0]) * 1024 if peaks else 0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith(f"{what}:")]
+    return int(found[0]) * 1024 if found else 0

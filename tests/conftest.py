@@ -17,6 +17,7 @@ from lab.controlplane import ControlPlane
 from lab.gitserver import GitServer
 from lab.tools import Tools
 from tests.harness.canaries import Canaries
+from tests.harness.trail import USERS
 
 C = TypeVar("C", bound=Controller)
 
@@ -32,8 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sweep",
         choices=("some", "all"),
-        default="some",
-        help="tests/faults: sweep every point of every story, or (default) the usual selection",
+        default="all",
+        help="tests/faults: kill at every write of every story (default), or at every third point",
     )
 
 
@@ -72,9 +73,9 @@ def control_plane_for(
     request: pytest.FixtureRequest, tools: Tools, canaries: Canaries, *, bare: bool
 ) -> Iterator[ControlPlane]:
     """A control plane with our CRDs; at its end, what was said there is searched for canaries."""
-    control_plane = ControlPlane(tools, bare=bare, audit=True).start()
+    control_plane = ControlPlane(tools, bare=bare, audit=True, audit_bodies=USERS).start()
     try:
-        control_plane.install_crds(_crds())
+        control_plane.install_crds(crds())
         yield control_plane
         canaries.search(f"objects of {control_plane.url}", _what_we_said(control_plane))
     finally:
@@ -84,7 +85,7 @@ def control_plane_for(
             print(f"logs of the control plane: {control_plane.files.folder}")
 
 
-def _crds() -> list[dict[str, Any]]:
+def crds() -> list[dict[str, Any]]:
     documents = [yaml.safe_load(path.read_text()) for path in sorted(_CRDS.glob("*.yaml"))]
     return [document for document in documents if document["kind"] == "CustomResourceDefinition"]
 

@@ -155,7 +155,7 @@ class Checkpoints:
         try:
             saved = _decode(self._at(uid).read_bytes())
             saved = msgspec.structs.replace(saved, objects=_spelled_out(saved.objects))
-        except (OSError, msgspec.DecodeError, IndexError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, IndexError):
             return None
         if saved.format != FORMAT or saved.cluster != self.cluster or saved.uid != uid:
             return None

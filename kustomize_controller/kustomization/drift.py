@@ -266,19 +266,27 @@ class Follower:
         if self._onlooker is not None:
             self._onlooker.listed(group, kind)
         remembered = list(self._memory.owned(group, kind))
-        if version < newest:
+        # By the time of a restart resourceVersions may have caught up; an object in an older state than the
+        # one that we left tells all the same.
+        if version < newest or any(self._is_older(alive.get(id_), owner, id_) for id_, owner in remembered):
             # The past has changed: the cluster was restored from a backup (reliability F24). What we
             # remember is of a future that did not happen, so all of it is applied again.
             log.error(
                 "the cluster went back in time: everything is applied again", kind=kind, version=version
             )
             for id_, owner in remembered:
-                self._memory.drop(owner, id_)
+                self._memory.doubt(owner, id_)
                 self._wake(owner)
             return
         for id_, owner in remembered:
             if self._memory.seen_version(owner, id_) <= version:
                 self.seen(id_, alive.get(id_))
+
+    def _is_older(self, meta: ObjectMeta | None, owner: Key, id_: ObjectId) -> bool:
+        known = self._memory.holding(owner).applied.get(id_)
+        if meta is None or known is None or meta.uid != known.uid:
+            return False
+        return 0 < _version(meta) < known.seen_version
 
     def due(self, owner: Key) -> dict[ObjectId, Drift]:
         """What is to be repaired now."""

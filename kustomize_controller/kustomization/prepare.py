@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
+from kustomize_controller.artifact_hosts import ArtifactHosts
 from kustomize_controller.kustomization.build import Build, Builder, BuiltObject, Order, spec_digest
 from kustomize_controller.kustomization.checkpoint import SavedDesired, SavedRecipe
 from kustomize_controller.kustomization.decide import Desired
@@ -70,12 +70,17 @@ class Preparer:
     """Builds Kustomizations. Used from one event loop only."""
 
     def __init__(
-        self, artifacts: ArtifactCache, builder: Builder, substituter: Substituter, *, artifact_host: str = ""
+        self,
+        artifacts: ArtifactCache,
+        builder: Builder,
+        substituter: Substituter,
+        *,
+        hosts: ArtifactHosts = ArtifactHosts(),  # noqa: B008  # it is frozen
     ) -> None:
         self._artifacts = artifacts
         self._builder = builder
         self._substituter = substituter
-        self._artifact_host = artifact_host
+        self._hosts = hosts
         self._recipes: dict[Key, _Recipe] = {}
         self._bodies: OrderedDict[Key, tuple[str, int, Mapping[ObjectId, BuiltObject]]] = OrderedDict()
         self._bodies_bytes = 0
@@ -102,7 +107,7 @@ class Preparer:
             recipe = None
         if recipe is not None and recipe.artifact_digest == artifact.digest:
             return recipe.prepared
-        async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
+        async with self._artifacts.open(self._hosts.url(artifact.url), artifact.digest) as content:
             if recipe is not None and await self._same(recipe, content.tree):
                 # Not the one from above: its variables may be known anew.
                 latest = self._recipes.get(obj.key, recipe)
@@ -144,7 +149,7 @@ class Preparer:
         if recipe.recalled and recipe.variables is not None:
             self._recipes.pop(obj.key, None)
             raise Outdated
-        async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
+        async with self._artifacts.open(self._hosts.url(artifact.url), artifact.digest) as content:
             built, _ = await self._build(obj, content.folder)
         if recipe.variables is not None and _prepared(built).desired != recipe.prepared.desired:
             self._recipes.pop(obj.key, None)
@@ -158,7 +163,7 @@ class Preparer:
             FetchError, UnpackFailed: the artifact did not arrive, or is not one.
         """
         changed = set()
-        async with self._artifacts.open(self._url(artifact), artifact.digest) as content:
+        async with self._artifacts.open(self._hosts.url(artifact.url), artifact.digest) as content:
             for key in keys:
                 recipe = self._recipes.get(key)
                 if recipe is None or not await self._same(recipe, content.tree):
@@ -246,11 +251,6 @@ class Preparer:
         if obj.spec.post_build is not None:
             return await self._substituter.build(obj, order)
         return await self._builder.build(order), None
-
-    def _url(self, artifact: Artifact) -> str:
-        if not self._artifact_host:
-            return artifact.url
-        return urlunsplit(urlsplit(artifact.url)._replace(netloc=self._artifact_host))
 
     def _keep(self, key: Key, name: str, built: Build) -> Mapping[ObjectId, BuiltObject]:
         self._drop(key)

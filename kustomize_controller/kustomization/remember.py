@@ -68,6 +68,7 @@ class Holding:
     contests: dict[ObjectId, Contest] = field(default_factory=dict)
     hands_off: set[ObjectId] = field(default_factory=set)  # the live object says so: look before a write
     refused: set[ObjectId] = field(default_factory=set)  # by the API server, when it was applied last
+    doubted: bool = False  # some object is not known any more to be as a run that ended well has left it
 
 
 class Memory:
@@ -118,6 +119,11 @@ class Memory:
         holding.hands_off.discard(id)
         if self._owners.get(id) == owner:
             del self._owners[id]
+
+    def doubt(self, owner: Key, id: ObjectId) -> None:  # noqa: A002
+        """What is remembered of the object may be of another past: the next run applies it again."""
+        self.drop(owner, id)
+        self.holding(owner).doubted = True
 
     def keep_only(self, owner: Key, wanted: Collection[ObjectId]) -> None:
         """Nothing else of this Kustomization is applied any more: what others do to the rest is no drift.

@@ -62,6 +62,6 @@ async def restore(
     unconfirmed = await follower.synced(SYNC_S)
     for group, kind in unconfirmed:
         for id_, owner in list(memory.owned(group, kind)):
-            memory.drop(owner, id_)
+            memory.doubt(owner, id_)
     if found:
         log.info("checkpoints restored", count=len(found), kinds=len(kinds), unconfirmed=len(unconfirmed))

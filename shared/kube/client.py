@@ -172,7 +172,9 @@ class Client:
         """Open a watch; gives the lines of the answer. Ends after `silence_s` without a byte.
 
         Raises:
-            ApiError, Unreachable: as `request`; the lines raise Unreachable when the stream breaks.
+            ApiError, Unreachable: as `request`; the lines raise Silent when nothing came, Unreachable when
+            the
+                stream breaks.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=silence_s)
         headers = self._headers(identity, accept, None)
@@ -210,5 +212,7 @@ async def _lines(answer: aiohttp.ClientResponse, path: str) -> AsyncIterator[byt
             for line in parts:
                 if line:
                     yield line
+    except aiohttp.ServerTimeoutError as error:
+        raise errors.Silent(f"watch {path}: silent") from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise errors.Unreachable(f"watch {path}: {error or 'silent'}") from error
+        raise errors.Unreachable(f"watch {path}: {error}") from error

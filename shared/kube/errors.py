@@ -21,6 +21,10 @@ class Unreachable(KubeError):
     """No answer: refused, reset, timed out, name not resolved, TLS. Whether a write was done is not known."""
 
 
+class Silent(Unreachable):
+    """A watch said nothing for longer than it was waited for."""
+
+
 class ApiError(KubeError):
     """The API server answered with an error.
 

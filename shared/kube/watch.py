@@ -1,7 +1,9 @@
 """The reflector: a complete list, then every change to it, for as long as the process lives.
 
 It hides what a watch can do wrong: streams that end, break or fall silent are resumed from the last
-resourceVersion (a bookmark moves it without a change); a version that is too old (410, in the answer or in
+resourceVersion (a bookmark moves it without a change); after a connection that broke or could not be made,
+one object is asked for first, to see that the cluster was not put back to an older state meanwhile, for a
+watch from a version of the future shows nothing; a version that is too old (410, in the answer or in
 the stream) means a new complete list, by which the sink learns what vanished meanwhile. Only a complete
 list says that something is absent.
 
@@ -96,6 +98,7 @@ class Reflector:
         self._identity = identity
         self._jitter = jitter
         self._failures = 0
+        self._was_cut = False  # since the last answer
 
     async def run(self) -> None:
         """List and watch until cancelled. Errors are retried for ever, with backoff, and logged once a row.
@@ -106,8 +109,11 @@ class Reflector:
         version = ""
         while True:
             try:
+                if version and self._was_cut and await self._went_back(version):
+                    version = ""
                 if not version:
                     version = await self._list()
+                self._was_cut = False
                 version = await self._watch(version)
                 self._failures = 0
             except errors.Gone:
@@ -115,6 +121,7 @@ class Reflector:
             except (errors.KubeError, msgspec.DecodeError) as error:
                 if isinstance(error, errors.ApiError) and error.status == 404:
                     raise NotServed(self._resource.kind, self._resource.api_version) from error
+                self._was_cut |= isinstance(error, errors.Unreachable)
                 await self._back_off(error)
                 if isinstance(error, errors.ApiError | msgspec.DecodeError):
                     version = ""  # whatever the answer meant, a complete list is right again
@@ -133,6 +140,19 @@ class Reflector:
         self._sink.replace(listed.items, version)
         return listed.resource_version
 
+    async def _went_back(self, version: str) -> bool:
+        """Whether the cluster is at an older state than `version` (restored from a backup: reliability
+        F24)."""
+        page = await apply.list_metadata(
+            self._client, self._resource, self._namespace, identity=self._identity, at_most=1,
+            label_selector=self._selector, field_selector=self._field_selector,
+        )  # fmt: skip
+        now = page.resource_version
+        if not (now.isdigit() and version.isdigit()) or int(now) >= int(version):
+            return False
+        log.info("the cluster went back in time", kind=self._resource.kind, version=now, known=version)
+        return True
+
     async def _watch(self, version: str) -> str:
         """Follow one stream from `version`; returns the version to go on from when it ends."""
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
@@ -150,10 +170,13 @@ class Reflector:
                 opened = now()
                 async for line in lines:
                     version = self._take(line) or version
+        except errors.Silent:
+            return version  # the usual end of a quiet stream: open the next one at once
         except errors.Unreachable:
             if opened is None or now() - opened < BRIEF_S:
                 raise
-            return version  # the usual end of a quiet stream: open the next one at once
+            self._was_cut = True
+            return version
         if now() - opened < BRIEF_S:
             raise errors.Unreachable(f"watch {path}: ended at once")
         return version

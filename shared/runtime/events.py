@@ -172,6 +172,7 @@ class Recorder:
         self._session: aiohttp.ClientSession | None = None
         self._queues: dict[Sink, asyncio.Queue[_Queued]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False  # what waits for work then would wait for ever
 
     async def start(self) -> None:
         """Begin to deliver. What was recorded before is kept."""
@@ -184,6 +185,7 @@ class Recorder:
 
     async def stop(self, deadline_s: float = 5.0) -> None:
         """Deliver what is queued, for `deadline_s` at most; drop and count the rest."""
+        self._stopping = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):
                 await asyncio.gather(*(queue.join() for queue in self._queues.values()))
@@ -262,7 +264,7 @@ class Recorder:
 
     def _start_sink(self, sink: Sink, send: Post) -> None:
         queue = self._queues.setdefault(sink, asyncio.Queue(QUEUE_LENGTH))
-        deliver = _deliver(sink, queue, send, self._is_busy)
+        deliver = _deliver(sink, queue, send, lambda: self._is_busy() and not self._stopping)
         self._tasks.append(asyncio.create_task(deliver, name=f"events to {sink}"))
 
     async def _to_kubernetes(self, path: str, body: bytes) -> None:

@@ -3,21 +3,22 @@
 Handlers are `kopf.on.event`: kopf writes no annotation, no finalizer and no event of its own. What kopf
 leaves open is closed here (all of it tried with kopf 1.45.2):
 
-- An in-stream error other than 410, or a 403, 410 or 500 in answer to a watch, ends its operator. So it
-runs under a
-  supervisor that starts it again, with backoff; `ready` is False meanwhile.
+- An in-stream error other than 410 ends its operator. So it runs under a supervisor that starts it again,
+  with backoff; `ready` is False meanwhile.
+- A request that is refused or gets no answer it tries again for a minute, ever more slowly and without a
+  word, and then goes on from the version that it knows. But the cluster may have been restored from a backup
+  meanwhile, and a watch from a version of the future shows nothing until that is reached again. So we listen
+  in on its requests, and such a one ends the operator too: the next begins with a complete list.
 - After a 410 it lists again without telling what vanished, and so does a fresh operator. So after each
-complete
-  listing the cache is compared with one list of our own, and what is gone is handled as deleted.
+  complete listing the cache is compared with one list of our own, and what is gone is handled as deleted.
 - Its `run_tasks` cancels every task of the loop that is younger than itself. So its root tasks are spawned
-and waited
-  for here.
+  and waited for here.
 - It installs signal handlers. So `on_started` is called once it has, for the process to set its own again.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -44,6 +45,10 @@ CRD_POLL_S = 3.0
 SYNC_S = 30.0  # for kopf to hand over its first list; what was deleted meanwhile would be waited for in vain
 
 
+class Interrupted(Exception):
+    """What is watched has to be listed anew."""
+
+
 class KindSink(Protocol):
     """Who wants to know about the objects of a kind. Calls must not block."""
 
@@ -64,6 +69,8 @@ class _Followed:
     label_selector: str
     listed: asyncio.Event = field(default_factory=asyncio.Event)  # a listing went by: compare
     synced: asyncio.Event = field(default_factory=asyncio.Event)  # the sink once held all that existed
+    newest: int = 0  # resourceVersion, seen in this life of the operator
+    watched: asyncio.Event = field(default_factory=asyncio.Event)  # in this life: the API server said yes
 
 
 class Observer:
@@ -77,12 +84,20 @@ class Observer:
         *,
         namespace: str = "",
         on_started: Callable[[], None] = lambda: None,
+        on_return: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """
+        Args:
+            on_started: whenever kopf has begun, which has set signal handlers by then.
+            on_return: when the API server answers again after a failure, before anything is taken from it.
+        """
         self._connection = connection
         self._client = client
         self._discovery = discovery
         self._namespace = namespace
         self._on_started = on_started
+        self._on_return = on_return
+        self._interruption: asyncio.Future[None] | None = None
         self._followed: list[_Followed] = []
         self.ready = False
         self.why_not = "not started"
@@ -105,6 +120,8 @@ class Observer:
                 began = asyncio.get_running_loop().time()
                 try:
                     await self._wait_for_crds()
+                    if failures and self._on_return is not None:
+                        await self._on_return()
                     began = asyncio.get_running_loop().time()
                     await self._operate()
                     why = "kopf's operator ended"
@@ -134,17 +151,23 @@ class Observer:
                 self.ready, self.why_not = False, str(error)
                 if self.why_not != said:
                     said = self.why_not
-                    hint = "install the CRDs: kubectl apply -k deploy/crds"
+                    is_missing = isinstance(error, errors.NoMatch)
+                    hint = "install the CRDs: kubectl apply -k deploy/crds" if is_missing else "none: retried"
                     log.info("waiting for a kind", because=said, remedy=hint)
             await asyncio.sleep(CRD_POLL_S)
 
     async def _operate(self) -> None:
         """One life of kopf's operator; returns or raises when it ends."""
         registry = kopf.OperatorRegistry()
+        interruption = self._interruption = asyncio.get_running_loop().create_future()
+        for one in self._followed:
+            one.newest = 0
+            one.watched.clear()
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self._connection.tls or False),
             headers={"Authorization": self._connection.authorization(), "Accept-Encoding": "identity"},
             trust_env=False,
+            trace_configs=[self._listening_in()],
         )
 
         @kopf.on.login(registry=registry)
@@ -165,17 +188,42 @@ class Observer:
         try:
             readiness = asyncio.create_task(self._mark_ready(started))
             readiness.add_done_callback(_raise_soon(tasks))
-            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait([*tasks, interruption], return_when=asyncio.FIRST_COMPLETED)
             if readiness.done():
                 readiness.result()
             for task in ended:
                 task.result()  # raises what ended it
         finally:
             readiness.cancel()
+            interruption.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await session.close()
+
+    def _listening_in(self) -> aiohttp.TraceConfig:
+        """What kopf keeps to itself: whether it has a watch, and what keeps it from one."""
+
+        async def failed(_session: object, _context: object, it: aiohttp.TraceRequestExceptionParams) -> None:
+            if isinstance(it.exception, aiohttp.ClientError | TimeoutError | OSError):
+                self._interrupt(f"no answer from the API server: {it.exception}")
+
+        async def answered(_session: object, _context: object, it: aiohttp.TraceRequestEndParams) -> None:
+            status = it.response.status
+            if status >= 400 and status != 429:  # 429: later, and kopf heeds when
+                self._interrupt(f"the API server answers {status} to {it.method} {it.url.path}")
+            for one in self._followed:
+                if it.url.path.endswith(f"/{one.kind.plural}") and "watch" in it.url.query and status == 200:
+                    one.watched.set()
+
+        config = aiohttp.TraceConfig()
+        config.on_request_exception.append(failed)
+        config.on_request_end.append(answered)
+        return config
+
+    def _interrupt(self, why: str) -> None:
+        if self._interruption is not None and not self._interruption.done():
+            self._interruption.set_exception(Interrupted(why))
 
     async def _mark_ready(self, started: asyncio.Event) -> None:
         await started.wait()
@@ -189,6 +237,8 @@ class Observer:
                     log.info("cannot compare with a list", kind=one.kind.kind, because=str(error))
                     await asyncio.sleep(BACKOFF_S[1])
             one.listed.set()
+        for one in self._followed:
+            await one.watched.wait()
         self.ready, self.why_not = True, ""
 
     def _settings(self) -> kopf.OperatorSettings:
@@ -228,6 +278,10 @@ class Observer:
         listed = await apply.list_metadata(
             self._client, resource, self._namespace, identity=None, label_selector=one.label_selector
         )
+        version = int(listed.resource_version) if listed.resource_version.isdigit() else one.newest
+        if version < one.newest:
+            self._interrupt("the cluster went back in time")
+        one.newest = version
         alive = {Key(one.kind.kind, meta.namespace, meta.name): meta for meta in listed.items}
         deadline = asyncio.get_running_loop().time() + wait_s
         while alive.keys() - one.sink.held().keys() and asyncio.get_running_loop().time() < deadline:
@@ -259,6 +313,7 @@ def _raise_soon(tasks: Collection[asyncio.Task[Any]]) -> Callable[[asyncio.Task[
 def _handler(one: _Followed) -> Callable[..., Any]:
     async def on_event(event: Mapping[str, Any], **_: object) -> None:
         raw = event["object"]
+        one.newest = max(one.newest, Held.of(raw["metadata"]).version)
         if event["type"] == "DELETED":
             one.sink.vanished(Key.of(one.kind.kind, raw), raw["metadata"]["uid"])
             return

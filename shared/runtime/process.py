@@ -2,8 +2,11 @@
 
     start   logs ► connection ► health and metrics ► kopf's watch
     lead    once elected (at once without election) and once the caches hold all that exists: workers
-    stop    on SIGTERM or SIGINT: no new run begins, those under way get `GRACE_S`, then they are cancelled
-            (which is safe: every step may be repeated); events are delivered, the lease is given back
+    stop    on SIGTERM or SIGINT: no new run begins, those under way get `Parts.grace_s`, then they are
+            cancelled (which is safe: every step may be repeated); events are delivered for `EVENTS_S`, the
+            lease is given back
+    return  of an API server that was away: it must be the same cluster's, or the process ends at once, for
+            what it knows is of another one
 
 A controller package brings an `assemble` that builds its `Parts` in a given `Setting`.
 """
@@ -14,6 +17,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,7 +38,8 @@ from shared.runtime.reconciler import R, Reconciler
 
 log = structlog.get_logger("setup")
 
-GRACE_S = 10.0
+EVENTS_S = 2.0
+CLOSE_S = 3.0  # what ends after the events takes less: servers give requests under way a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +73,18 @@ class Parts:
         sinks: further kinds that are watched, in full.
         lead: called once leading, before the workers start (the artifact server starts here).
         close: called at the end, in this order.
+        grace_s: for runs under way when the process is told to stop. With `EVENTS_S` and `CLOSE_S` it must
+            fit into the pod's terminationGracePeriodSeconds.
+        returned: asked when the API server answers again after it was lost; a text says why we cannot go on.
     """
 
     controllers: Sequence[Controller[Any]]
+    grace_s: float
     sinks: Sequence[tuple[Kind[Any], KindSink]] = ()
     lead: Callable[[], Awaitable[None]] | None = None
     ready: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     close: Sequence[Callable[[], Awaitable[None]]] = ()
+    returned: Callable[[], Awaitable[str]] | None = None
 
 
 Assemble = Callable[[Setting], Awaitable[Parts]]
@@ -115,6 +125,11 @@ async def _run(name: str, flags: Mapping[str, Any], connection: Connection, asse
     stop = asyncio.Event()
     set_signals = _signal_setter(stop)
     parts = await assemble(Setting(client, discovery, recorder, election.held, flags))
+
+    async def returned() -> None:
+        if parts.returned is not None and (why := await parts.returned()):
+            _exit_at_once("cannot go on", why)
+
     busy.extend(controller.queue for controller in parts.controllers)
     observer = Observer(
         connection,
@@ -122,6 +137,7 @@ async def _run(name: str, flags: Mapping[str, Any], connection: Connection, asse
         discovery,
         namespace="" if flags["watch-all-namespaces"] else os.environ.get("RUNTIME_NAMESPACE", ""),
         on_started=set_signals,
+        on_return=returned,
     )
     for controller in parts.controllers:
         observer.follow(controller.kind, controller, flags["watch-label-selector"])
@@ -146,15 +162,14 @@ async def _run(name: str, flags: Mapping[str, Any], connection: Connection, asse
         log.info("stopping")
         for controller in parts.controllers:
             controller.queue.close()
-        await _drain(parts.controllers)
+        await _drain(parts.controllers, parts.grace_s)
         for task in (leading, watching):
             task.cancel()
         await asyncio.gather(leading, watching, return_exceptions=True)
-        await recorder.stop()
+        await recorder.stop(EVENTS_S)
         for close in parts.close:
             await close()
-        for server in servers:
-            await server.stop()
+        await asyncio.gather(*(server.stop() for server in servers))
         election.stop()
         await client.close()
         log.info("stopped")
@@ -172,8 +187,8 @@ async def _lead(parts: Parts, observer: Observer, election: leader.Election) -> 
             group.create_task(controller.work(), name=f"workers of {controller.kind.kind}")
 
 
-async def _drain(controllers: Sequence[Controller[Any]]) -> None:
-    deadline = asyncio.get_running_loop().time() + GRACE_S
+async def _drain(controllers: Sequence[Controller[Any]], grace_s: float) -> None:
+    deadline = asyncio.get_running_loop().time() + grace_s
     while any(c.queue.busy() for c in controllers) and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.05)
 
@@ -203,12 +218,13 @@ def _election(name: str, flags: Mapping[str, Any], connection: Connection) -> le
         retry_s=flags["leader-election-retry-period"],
         release=flags["leader-election-release-on-cancel"],
     )
-    return leader.LeaseElection(connection, terms, _exit_at_once).start()
+    return leader.LeaseElection(connection, terms, partial(_exit_at_once, "leader election lost")).start()
 
 
-def _exit_at_once(why: str) -> None:
-    """A lease that is lost means that another replica may be at work: nothing of ours may go on."""
-    log.error("leader election lost", error=why)
+def _exit_at_once(what: str, why: str) -> None:
+    """A lease that is lost means that another replica may be at work: nothing of ours may go on. So it is in
+    another cluster."""
+    log.error(what, error=why)
     os._exit(1)
 
 

@@ -12,7 +12,7 @@ from tests.harness.wait import eventually
 
 # A module that is ready once it has burned some CPU and started a child, which outlives it.
 PROBE = """
-import http.server, json, os, subprocess, sys, time
+import http.server, json, os, signal, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; memory = b'x' * 50_000_000; time.sleep(600)"])
 while time.process_time() < 0.3:
     pass
@@ -28,19 +28,28 @@ class Ok(http.server.BaseHTTPRequestHandler):
         pass
 address = next(a for a in sys.argv if a.startswith("--health-addr=")).partition("=")[2]
 assert "--mine" in sys.argv
+code = int(os.environ.get("EXIT", "0"))
+signal.signal(signal.SIGTERM, lambda *_: os._exit(code) if code < 256 else None)
 host, port = address.split(":")
 http.server.HTTPServer((host, int(port)), Ok).serve_forever()
 """
 
 
+def a_probe(folder: Path, **environment: str) -> Controller:
+    (folder / "probe.py").write_text(PROBE)
+    return Controller(
+        "probe",
+        folder / "kubeconfig",
+        flags=["--mine"],
+        environment={"PYTHONPATH": str(folder), **environment},
+        folder=folder,
+    )
+
+
 @pytest.fixture
 def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Controller:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    (tmp_path / "probe.py").write_text(PROBE)
-    environment = {"PYTHONPATH": str(tmp_path)}
-    return Controller(
-        "probe", tmp_path / "kubeconfig", flags=["--mine"], environment=environment, folder=tmp_path
-    )
+    return a_probe(tmp_path)
 
 
 def test_kill_restart_stop(probe: Controller, run_controller: Callable[[Controller], Controller]) -> None:
@@ -58,6 +67,18 @@ def test_kill_restart_stop(probe: Controller, run_controller: Callable[[Controll
     assert len(probe.lines()) == 4
     last = probe.living()
     probe.stop()
+    assert [pid for pid in last if is_alive(pid)] == []
+
+
+@pytest.mark.parametrize(("code", "said"), [("3", "ended with 3"), ("256", "was killed after 0.5 s")])
+def test_a_controller_that_does_not_stop_well_is_told_of(
+    code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.controllers.STOP_S", 0.5)
+    probe = a_probe(tmp_path, EXIT=code).start()
+    last = probe.living()
+    with pytest.raises(ProcessFailed, match=said):
+        probe.stop()
     assert [pid for pid in last if is_alive(pid)] == []
 
 

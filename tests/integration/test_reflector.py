@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -132,3 +133,40 @@ async def test_a_kind_that_is_not_served_is_told() -> None:
     async with following(lambda _: reply("404 Not Found", b"404 page not found")) as (_, _, task):
         with pytest.raises(NotServed):
             await asyncio.wait_for(asyncio.shield(task), 5)
+
+
+def listed_at(version: int) -> bytes:
+    return b'{"metadata":{"resourceVersion":"%d"},"items":[]}' % version
+
+
+def asked(head: bytes) -> str:
+    """What a request is about, in a word or two."""
+    query = parse_qs(urlsplit(head.split()[1].decode()).query)
+    if "watch" in query:
+        return f"watch from {query['resourceVersion'][0]}"
+    return "look" if query["limit"] == ["1"] else "list"
+
+
+# After a watch from 7 that was cut at once: what a look then says, and what follows.
+AFTER_A_CUT = {
+    "nothing happened": (8, ["look", "watch from 7"]),
+    "something happened": (9, ["look", "watch from 7"]),
+    "the cluster was restored from a backup": (5, ["look", "list", "watch from 5"]),
+}
+
+
+@pytest.mark.parametrize(("now", "then"), AFTER_A_CUT.values(), ids=AFTER_A_CUT)
+async def test_a_watch_that_was_cut_goes_on_only_if_time_did_not_go_back(now: int, then: list[str]) -> None:
+    cut = reply("200 OK", ONE, length=100)
+    state = {"version": 7}
+
+    def answer(head: bytes) -> bytes:
+        if is_watch(head):
+            state["version"] = now
+            return cut
+        return reply("200 OK", listed_at(state["version"]))
+
+    async with following(answer) as (server, _, _):
+        wanted = ["list", "watch from 7", *then]
+        await until(lambda: len(server.heads) >= len(wanted), "the watch goes on")
+        assert [asked(head) for head in server.heads[: len(wanted)]] == wanted

@@ -44,6 +44,14 @@ def test_found_in_base64(before: str, after: str, encode: object) -> None:
     assert canaries.search("header", encode(f"{before}{secret}{after}".encode()))
 
 
+def test_what_is_kept_in_git_may_be_in_archives_only() -> None:
+    canaries = Canaries()
+    kept, other = canaries.plant("value in Git", in_git=True), canaries.plant("password")
+    assert canaries.search("a.tar.gz", kept, is_archive=True) == []
+    assert canaries.search("a.tar.gz", kept + other, is_archive=True)
+    assert canaries.search("log", kept)
+
+
 def test_watched_places_are_searched_once(tmp_path: Path) -> None:
     canaries = Canaries()
     log = tmp_path / "log"

@@ -1,7 +1,11 @@
 """Checkpoints: what is written is what comes back, and ignored fields that objects have alike are kept
 once."""
 
+from collections.abc import Callable
 from pathlib import Path
+
+import msgspec
+import pytest
 
 from kustomize_controller.kustomization.checkpoint import (
     FORMAT,
@@ -54,3 +58,110 @@ def test_ignored_fields_are_kept_once(tmp_path: Path) -> None:
     found, of_many = kept(tmp_path, saved(*[RULE] * 50))
     assert of_many < 5 * of_one
     assert len({id(one.applied.ignored) for one in found.objects}) == 1
+
+
+def file_of(folder: Path) -> Path:
+    return next(folder.rglob("*.checkpoint"))
+
+
+def rewritten(**fields: object) -> Callable[[Path], None]:
+    """The file says something else than what its name and place say."""
+
+    def spoil(folder: Path) -> None:
+        written = msgspec.structs.replace(saved(()), **fields)
+        file_of(folder).write_bytes(msgspec.msgpack.encode(written))
+
+    return spoil
+
+
+def cut(folder: Path) -> None:
+    whole = file_of(folder).read_bytes()
+    file_of(folder).write_bytes(whole[: len(whole) // 2])
+
+
+def replace(content: bytes) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        file_of(folder).write_bytes(content)
+
+    return spoil
+
+
+def make_a_name_unreadable(folder: Path) -> None:
+    file_of(folder).write_bytes(file_of(folder).read_bytes().replace(b"main@sha1:0", b"main@sha1:\xff"))
+
+
+def point_nowhere(folder: Path) -> None:
+    one = msgspec.structs.replace(saved(()).objects[0], ignored=7)
+    rewritten(objects=(one,))(folder)
+
+
+def make_a_folder(folder: Path) -> None:
+    at = file_of(folder)
+    at.unlink()
+    at.mkdir()
+
+
+SPOILED: dict[str, Callable[[Path], None]] = {
+    "of another cluster": rewritten(cluster="c-2"),
+    "of another format": rewritten(format=FORMAT + 1),
+    "of another Kustomization": rewritten(uid="u-2"),
+    "cut short": cut,
+    "empty": replace(b""),
+    "no msgpack": replace(b"{}"),
+    "not UTF-8": make_a_name_unreadable,
+    "with ignored fields of an object that it does not have": point_nowhere,
+    "no file": make_a_folder,
+    "gone": lambda folder: file_of(folder).unlink(),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
+def test_what_cannot_be_believed_is_as_good_as_none(spoil: Callable[[Path], None], tmp_path: Path) -> None:
+    kept(tmp_path, saved(()))
+    spoil(tmp_path)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.begin(CLUSTER)
+    assert checkpoints.load(UID) is None
+    assert not checkpoints.has(UID)  # so the next run writes one
+
+
+def test_no_damaged_byte_keeps_the_controller_from_starting(tmp_path: Path) -> None:
+    kept(tmp_path, saved(RULE[:1], OTHER))
+    file = file_of(tmp_path)
+    whole = file.read_bytes()
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.begin(CLUSTER)
+    for at in range(len(whole)):
+        for byte in (b"\x00", b"\x7f", b"\xc1", b"\xff"):
+            file.write_bytes(whole[:at] + byte + whole[at + 1 :])
+            checkpoints.load(UID)
+
+
+def test_a_file_that_is_written_anew_as_it_was_is_believed(tmp_path: Path) -> None:
+    """The table above spoils what it says, and nothing else."""
+    kept(tmp_path, saved(()))
+    rewritten()(tmp_path)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.begin(CLUSTER)
+    assert checkpoints.load(UID) == saved(())
+
+
+def test_another_cluster_finds_none_and_leaves_the_first_one_s_alone(tmp_path: Path) -> None:
+    kept(tmp_path, saved(()))
+    other = Checkpoints(tmp_path)
+    other.begin("c-2")
+    assert other.load(UID) is None
+    other.keep_only([])
+    first = Checkpoints(tmp_path)
+    first.begin(CLUSTER)
+    assert first.load(UID) == saved(())
+
+
+def test_without_an_identity_of_the_cluster_nothing_is_believed_or_kept(tmp_path: Path) -> None:
+    kept(tmp_path, saved(()))
+    blind = Checkpoints(tmp_path)
+    blind.begin("")
+    assert blind.load(UID) is None
+    blind.save(msgspec.structs.replace(saved(()), cluster=""))
+    assert blind.load(UID) is None
+    assert [path.parent.name for path in tmp_path.rglob("*.checkpoint")] == [CLUSTER]

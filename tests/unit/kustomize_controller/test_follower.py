@@ -141,3 +141,38 @@ async def test_what_vanishes_by_itself_is_no_drift(world: World) -> None:
     assert world.woken == []
     assert not world.follower.due(ME)
     assert world.memory.digests(ME)[THING] == APPLIED.digest  # so only other content is applied again
+
+
+def seen_at(version: int, *, uid: str = "u1") -> ObjectMeta:
+    return ObjectMeta(name="thing", uid=uid, resource_version=str(version))
+
+
+# What a complete list says of THING (as it was applied: at version 5), at which version, and what was known
+# to be applied when it was asked for; whether all that is remembered of the kind is void, whether it drifted.
+Row = tuple[ObjectMeta | None, int, int, bool, bool]
+LISTS: dict[str, Row] = {
+    "nothing changed": (seen_at(5), 9, 5, False, False),
+    "a change": (seen_at(8), 9, 5, False, True),
+    "it was deleted": (None, 9, 5, False, True),
+    "asked for before it was applied": (None, 4, 3, False, False),
+    "the cluster is older than we know": (seen_at(3), 4, 5, True, False),
+    "that, and it was deleted": (None, 4, 5, True, False),
+    "versions have caught up, it is older than we know": (seen_at(4), 9, 5, True, False),
+    "made anew, at whatever version": (seen_at(4, uid="u2"), 9, 5, False, False),
+    "made anew, later": (seen_at(7, uid="u2"), 9, 5, False, True),
+}
+
+
+@pytest.mark.parametrize("row", LISTS.values(), ids=LISTS)
+async def test_a_complete_list(row: Row, world: World) -> None:
+    live, version, newest, void, drift = row
+    elsewhere = ObjectId("", "Secret", "ns", "thing")
+    world.memory.remember(ME, elsewhere, APPLIED)
+    world.memory.drop(ME, SECOND)
+    alive = {THING: live} if live is not None else {}
+    world.follower.listed("", "ConfigMap", alive, version=version, newest=newest)
+    assert (THING not in world.memory.digests(ME)) == void
+    assert world.memory.holding(ME).doubted == void
+    assert (THING in world.follower.due(ME)) == drift
+    assert world.woken == ([ME] if void or drift else [])
+    assert elsewhere in world.memory.digests(ME)  # another kind has a list of its own
