@@ -44,6 +44,17 @@ def banded(pack: bytes) -> Iterator[bytes]:
     yield b"0000"
 
 
+def commit_of(tree: bytes, message: bytes = b"first") -> bytes:
+    """The content of a commit of the tree with this id."""
+    who = b"A <a@example.test> 1700000000 +0000"
+    return b"tree %s\nauthor %s\ncommitter %s\n\n%s\n" % (tree.hex().encode(), who, who, message)
+
+
+def tree_of(*entries: tuple[bytes, bytes, bytes]) -> bytes:
+    """The content of a tree; of an entry: mode, name and the child's id."""
+    return b"".join(b"%s %s\0" % (mode, name) + child for mode, name, child in entries)
+
+
 def _handler(repositories: Mapping[str, Repository]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the name that http.server looks for

@@ -284,6 +284,9 @@ A08: Mapping[str, Attack] = {
         says=("spec.patches[0].patch", _DEEP),
     ),
     "a million documents": _manifest("---\n" * 1_000_000, "c.yaml", "more than 20000 YAML documents"),
+    "more aliases than anybody needs": _manifest(
+        f"{_HEAD}a: &a x\nb: [{', '.join(['*a'] * 10_001)}]\n", "c.yaml", _WIDE
+    ),
     "ordinary aliases": Attack(
         files={"c.yaml": _HEAD + "data: {k: &v v, l: *v}\n"}, gives={"k": "v", "l": "v"}
     ),
@@ -292,6 +295,10 @@ A08: Mapping[str, Attack] = {
 
 def _data(value: str) -> str:
     return f"{_HEAD}data: {{k: {value}}}\n"
+
+
+def _named_data(name: str, value: str) -> str:
+    return _data(value).replace("{name: c}", f"{{name: {name}}}")
 
 
 _TAG = "has no meaning in a manifest"
@@ -317,6 +324,17 @@ A09: Mapping[str, Attack] = {
     ),
     "not a number": _manifest(_data(".nan"), "c.yaml", "unsupported value: NaN"),
     "infinity": _manifest(_data("-.inf"), "c.yaml", "unsupported value: -Inf"),
+    "a number beyond all floats is a text": Attack(
+        files={"c.yaml": _named_data("beyond", "1e999")}, gives={"k": "1e999"}, makes="beyond"
+    ),
+    "an octal number is no text": Attack(
+        files={"c.yaml": _named_data("mode", "0o777")},
+        says=("data.k: expected string",),
+        reason="ReconciliationFailed",
+    ),
+    "an octal number in quotes is one": Attack(
+        files={"c.yaml": _named_data("octal", '"0o777"')}, gives={"k": "0o777"}, makes="octal"
+    ),
     "a NUL": _manifest(_data('"a\0b"'), "c.yaml", "control characters are not allowed"),
     "bytes that are not UTF-8": Attack(
         files={"c.yaml": _data("").encode() + b"x: \xff\n"}, says=("c.yaml", "UTF-8")

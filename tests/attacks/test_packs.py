@@ -1,18 +1,24 @@
-"""What a hostile Git server sends in place of a commit (A20): it is refused in time, and costs little."""
+"""What a hostile Git server sends in place of a commit (A20): it is refused in time, and costs little.
 
+The source has a password for the server, which gets it with each request and may quote it.
+"""
+
+import base64
 import itertools
+import json
 import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from lab.usage import peak_rss_bytes_of
-from tests.attacks.hostile_git import HostileGit, Repository, banded, pkt
-from tests.attacks.scene import Stage
+from tests.attacks.bystanders import Bystanders, Stage
+from tests.attacks.hostile_git import HostileGit, Repository, banded, commit_of, pkt, tree_of
+from tests.harness.manifests import secret
 from tests.harness.packs import (
     BLOB,
     COMMIT,
@@ -38,27 +44,38 @@ class Server:
     story: Story
     git: HostileGit
     controller: int
+    bystanders: Bystanders
+    password: str = field(repr=False)
 
     def peak_bytes(self) -> int:
         """Of the Git workers so far."""
         return peak_rss_bytes_of(self.controller, _WORKER)
 
+    def attack(self, made: Callable[[], Repository], timeout: str) -> tuple[str, Path]:
+        """A source that has fetched the honest commit, and then meets a hostile one; its name and cache."""
+        name = f"source-{secrets.token_hex(4)}"
+        self.git.repositories[name] = honest()
+        self.story.source(name, url=self.git.url(name), timeout=timeout, secretRef={"name": "password"})
+        fetched = self.story.ready(name, honest().commit, kind="GitRepository")
+        cache = Path(tempfile.gettempdir()) / "headrace-git" / fetched["metadata"]["uid"]
+        assert list(cache.rglob("*.pack")), "this is where the honest commit was fetched to"
+        hostile = f"{name}-2"
+        self.git.repositories[hostile] = made()
+        fields = {"url": self.git.url(hostile), "ref": {"name": "refs/heads/main"}}
+        self.story.respec(name, kind="GitRepository", **fields)
+        self.bystanders.go_on()
+        return name, cache
+
 
 @pytest.fixture(scope="module")
-def server(stage: Stage) -> Iterator[Server]:
+def server(stage: Stage, bystanders: Bystanders) -> Iterator[Server]:
     story = Story.begin(stage.cluster, stage.git, "packs", stage.controllers.source.storage)
+    bystanders.stories.append(story)
+    password = bystanders.hide("password for a Git server")
+    story.create("Secret", "password", secret("password", username="u", password=password))
     with HostileGit() as git:
-        yield Server(story, git, stage.controllers.source.pid)
+        yield Server(story, git, stage.controllers.source.pid, bystanders, password)
     story.end()
-
-
-def commit_of(tree: bytes, message: bytes = b"first") -> bytes:
-    who = b"A <a@example.test> 1700000000 +0000"
-    return b"tree %s\nauthor %s\ncommitter %s\n\n%s\n" % (tree.hex().encode(), who, who, message)
-
-
-def tree_of(*entries: tuple[bytes, bytes, bytes]) -> bytes:
-    return b"".join(b"%s %s\0" % (mode, name) + child for mode, name, child in entries)
 
 
 CONTENT = b"content"
@@ -141,23 +158,29 @@ HOSTILE: dict[str, tuple[Callable[[], Repository], str]] = {
 def test_a20_what_a_server_sends_is_bounded(
     server: Server, made: Callable[[], Repository], says: str
 ) -> None:
-    story = server.story
-    name = f"source-{secrets.token_hex(4)}"
-    server.git.repositories[name] = honest()
-    story.source(name, url=server.git.url(name), timeout=HASTE if "spec.timeout" in says else PATIENCE)
-    fetched = story.ready(name, honest().commit, kind="GitRepository")
-    cache = Path(tempfile.gettempdir()) / "headrace-git" / fetched["metadata"]["uid"]
-    assert list(cache.rglob("*.pack")), "this is where the honest commit was fetched to"
     before = server.peak_bytes()
-    hostile = f"{name}-2"
-    server.git.repositories[hostile] = made()
-    story.respec(name, kind="GitRepository", url=server.git.url(hostile), ref={"name": "refs/heads/main"})
-    item = story.failed(name, "GitOperationFailed", says, kind="GitRepository")
+    name, cache = server.attack(made, HASTE if "spec.timeout" in says else PATIENCE)
+    item = server.story.failed(name, "GitOperationFailed", says, kind="GitRepository")
     assert item["status"]["artifact"]["revision"].endswith(honest().commit), "the old artifact stays"
     assert "Stalled" not in conditions(item)
     assert server.peak_bytes() - before < GROWTH_BYTES
     # Those of a try that is under way go with its end; those of a failed one went before.
     eventually(lambda: not leftovers(cache), 10, f"nothing is left of failed tries below {cache}")
+
+
+QUOTES = {
+    "in an error of the side band": b"\x03%s",
+    "in an error line": b"ERR %s",
+    "in what is no packet of a pack": b"%s",
+}
+
+
+@pytest.mark.parametrize("form", QUOTES.values(), ids=QUOTES)
+def test_a20_a_password_that_the_server_quotes_is_not_said(server: Server, form: bytes) -> None:
+    quoted = server.password, base64.b64encode(f"u:{server.password}".encode()).decode()
+    name, _ = server.attack(sending([pkt(form % " ".join(quoted).encode()), b"0000"]), PATIENCE)
+    said = json.dumps(server.story.failed(name, "GitOperationFailed", kind="GitRepository")["status"])
+    assert server.bystanders.canaries.search(f"status of {name}", said) == [], said
 
 
 def leftovers(cache: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """Git trees with names that no honest tool writes, fetched from a real Git server (A18).
 
 Each comes after an honest commit. What is structural refuses the commit, and the old artifact stays; what is
-only dangerous or not portable is left out, and named.
+only dangerous or not portable is left out, and named. All links lead to a secret outside.
 """
 
 import secrets
@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from lab.worktree import git
-from tests.attacks.scene import Stage
+from tests.attacks.bystanders import Bystanders, Stage
+from tests.attacks.hostile_git import HostileGit, Repository, banded, commit_of, tree_of
 from tests.harness.manifests import config_map, to_yaml
+from tests.harness.packs import BLOB, COMMIT, TREE, object_id, pack, packed_object
 from tests.harness.story import Story, conditions
 
 Entry = tuple[int, bytes]  # mode and name; a folder holds one file
@@ -50,6 +52,8 @@ LEFT_OUT: dict[str, tuple[Entry, str]] = {
     "not UTF-8": ((FILE, b"\xff\xfe"), "name is not UTF-8"),
     "a surrogate": ((FILE, b"\xed\xa0\x80"), "name is not UTF-8"),
     "a link": ((LINK, b"l"), "symbolic link"),
+    "a link called .git": ((LINK, b".git"), "symbolic link"),
+    "a submodule called .git": ((GITLINK, b".git"), _GIT),
     "a mode of its own": ((0o777, b"m"), "unknown mode 777"),
 }
 CARRIED: dict[str, Entry] = {
@@ -67,6 +71,7 @@ class Trees:
 
     story: Story
     store: Path
+    bystanders: Bystanders
     number: int = 0
 
     @property
@@ -82,6 +87,7 @@ class Trees:
         self.story.ready(name, honest, kind="GitRepository")
         bad = self._commit(self._tree(entries), name)
         self.story.request("GitRepository", name)
+        self.bystanders.go_on()
         return name, bad
 
     def artifact(self, name: str) -> set[str]:
@@ -91,7 +97,7 @@ class Trees:
             return {member.name for member in tar.getmembers()} - {"."}
 
     def _tree(self, entries: Sequence[Entry]) -> str:
-        blob = self._write("blob", b"../outside")
+        blob = self._write("blob", str(self.bystanders.secret_file).encode())
         inner = self._write("tree", b"100644 config\0" + bytes.fromhex(blob))
         honest = self.story.repository.head()
         ids = {FOLDER: inner, GITLINK: honest}
@@ -117,11 +123,12 @@ class Trees:
 
 
 @pytest.fixture(scope="module")
-def trees(stage: Stage) -> Iterator[Trees]:
+def trees(stage: Stage, bystanders: Bystanders) -> Iterator[Trees]:
     store = stage.controllers.source.storage
     story = Story.begin(stage.cluster, stage.git, "trees", store)
     story.push({"a.yaml": to_yaml(config_map("a"))})
-    yield Trees(story, store)
+    bystanders.stories.append(story)
+    yield Trees(story, store, bystanders)
     assert [path.name for path in store.iterdir()] == ["gitrepository"], "something else was written"
     story.end()
 
@@ -139,6 +146,28 @@ def test_a18_a_tree_that_contradicts_itself_refuses_the_commit(
     assert trees.artifact(name) == {"good.yaml"}
 
 
+def test_a18_a_name_that_is_empty_refuses_the_commit(trees: Trees) -> None:
+    """Git's own server would not send it."""
+    blob = object_id(BLOB, b"content")
+
+    def repository(*entries: tuple[bytes, bytes, bytes]) -> Repository:
+        root = tree_of(*entries)
+        commit = commit_of(object_id(TREE, root))
+        objects = packed_object(COMMIT, commit), packed_object(TREE, root), packed_object(BLOB, b"content")
+        return Repository(object_id(COMMIT, commit).hex(), list(banded(pack(*objects))))
+
+    with HostileGit() as git:
+        git.repositories["tree"] = honest = repository((b"100644", b"good.yaml", blob))
+        trees.story.source("no-name", url=git.url("tree"))
+        trees.story.ready("no-name", honest.commit, kind="GitRepository")
+        git.repositories["tree"] = repository((b"100644", b"", blob))
+        trees.story.request("GitRepository", "no-name")
+        trees.bystanders.go_on()
+        why = "refused entry '': not a name"
+        trees.story.failed("no-name", "GitOperationFailed", why, kind="GitRepository")
+        assert trees.artifact("no-name") == {"good.yaml"}
+
+
 @pytest.mark.parametrize(("entry", "why"), LEFT_OUT.values(), ids=LEFT_OUT)
 def test_a18_a_dangerous_name_is_left_out_and_named(trees: Trees, entry: Entry, why: str) -> None:
     honest = (FILE, b"y.yaml")
@@ -149,6 +178,14 @@ def test_a18_a_dangerous_name_is_left_out_and_named(trees: Trees, entry: Entry, 
     assert f"({why})" in event["message"]
     assert "\n" not in event["message"]
     assert "\x1b" not in event["message"]
+
+
+def test_a18_a_submodule_that_nobody_asked_for_is_an_empty_folder(trees: Trees) -> None:
+    name, commit = trees.push([(FILE, b"a.yaml"), (GITLINK, b"s")])
+    item = trees.story.ready(name, commit, kind="GitRepository")
+    with tarfile.open(trees.store / item["status"]["artifact"]["path"]) as tar:
+        assert [member.name for member in tar.getmembers() if member.isdir()] == [".", "s"]
+    assert trees.artifact(name) == {"a.yaml", "s"}
 
 
 @pytest.mark.parametrize("entry", CARRIED.values(), ids=CARRIED)

@@ -3,7 +3,7 @@
 import gzip
 import io
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 LIMIT = 1 << 20
 
@@ -99,6 +99,24 @@ BROKEN = {
     "a wrong checksum": spoiled(GOOD, put(0, b"b"), repair=False),
     "content that is missing": gzip.compress(gzip.decompress(GOOD)[:512]),
 }
+
+# Nothing of a header but name, kind, size and content is taken over, so these modes refuse nothing.
+STRIPPED = {
+    "setuid": 0o4755,
+    "setgid": 0o2755,
+    "all three bits": 0o7777,
+    "everybody may write": 0o666,
+    "nobody may read": 0o000,
+}
+
+
+def with_mode(mode: int, files: Mapping[str, bytes]) -> bytes:
+    """An archive of files, each in a folder of its own entry, all with this mode."""
+    members = []
+    for name, content in files.items():
+        members += [entry(name.rpartition("/")[0], tarfile.DIRTYPE, mode=mode)]
+        members += [entry(name, content=content, mode=mode)]
+    return packed(*members)
 
 
 def bomb(size: int) -> bytes:
