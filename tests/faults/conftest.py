@@ -19,12 +19,11 @@ def world(
     """A cluster of its own: what these tests leave behind is nothing for other tests' controllers."""
     for cluster in control_plane_for(request, tools, canaries, bare=True):
         with SourceController(cluster.kubeconfig) as sources:
-            yield World(cluster, git_server, sources)
-            canaries.search("log of source_controller", sources.log.read_bytes())
+            yield World(cluster, git_server, sources, canaries)
 
 
 @pytest.fixture(scope="module")
-def lane(world: World, canaries: Canaries) -> Iterator[Lane]:
+def lane(world: World) -> Iterator[Lane]:
     with Lane(world) as one:
         yield one
-        canaries.search("log of kustomize_controller", one.controller.log.read_bytes())
+        one.outlets.search((), ())

@@ -2,21 +2,29 @@
 
 A lane's controller sees only Kustomizations with the lane's label, so that several lanes share a control
 plane, a Git server and a source controller. Each `Case` has names of its own for everything.
+
+Two canaries are in every case: the password of its Git repository, and a value that manifests may have as
+`${word}`, from a Secret. Nothing that the controllers put out may tell them.
 """
 
+import json
 import secrets
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lab.apiclient import ApiClient
 from lab.controllers import Controller, SourceController
 from lab.controlplane import ControlPlane
-from lab.gitserver import GitServer
+from lab.gitserver import Basic, GitServer
 from lab.worktree import Worktree
 from tests.faults.faultproxy import FaultProxy
-from tests.harness.invariants import check_invariants, observe
+from tests.harness.canaries import Canaries
+from tests.harness.invariants import Evidence, check_invariants, observe
+from tests.harness.outlets import Outlets
 from tests.harness.rendering import inventory_id, render
 from tests.harness.replay import Past, Revision
 from tests.harness.wait import eventually
@@ -38,6 +46,7 @@ class World:
     cluster: ControlPlane
     git_server: GitServer
     sources: SourceController
+    canaries: Canaries
 
 
 class Lane:
@@ -57,6 +66,9 @@ class Lane:
                 *flags,
             ],
         )
+        self.git_password = world.canaries.plant(f"Git password of {self.name}")
+        self.word = world.canaries.plant(f"substituted value of {self.name}")
+        self.outlets = Outlets(world.canaries, (world.sources, self.controller))
 
     def __enter__(self) -> "Lane":
         self.controller.start()
@@ -79,6 +91,7 @@ class Case:
 
     Attributes:
         token: a word for names of cluster-scoped objects; also the namespace of Kustomization and source.
+        held: inventory ids of what a guard keeps although Git has it no longer.
     """
 
     lane: Lane
@@ -86,11 +99,16 @@ class Case:
     revisions: list[Revision] = field(default_factory=list)
     uids: dict[str, str] = field(default_factory=dict)
     deleted_s: float | None = None
+    held: frozenset[str] = frozenset()
     worktree: Worktree = field(init=False)
 
     def __post_init__(self) -> None:
-        self.worktree = self.lane.world.git_server.create(self.token)
+        server = self.lane.world.git_server
+        self.worktree = server.create(self.token)
+        server.protect(self.token, Basic("ada", self.lane.git_password))
         self.cluster.create_namespace(self.token)
+        self._create_secret("git", username="ada", password=self.lane.git_password)
+        self._create_secret("values", word=self.lane.word)
 
     @property
     def cluster(self) -> ControlPlane:
@@ -118,13 +136,22 @@ class Case:
 
     def push(self, *, builds: bool = True, path: str = "", force: bool = False) -> str:
         """As `publish`, for what is committed already."""
-        tools = self.cluster.tools
-        objects = render(tools, self.worktree.path / path) if builds else None
-        name = f"main@sha1:{self.worktree.head()}"
-        self.revisions.append(Revision(name=name, published_s=time.monotonic(), objects=objects))
+        name = self.expect(self.worktree, path, builds=builds)
         self.worktree.push(force=force)
         self.look()
         return name
+
+    def expect(self, worktree: Worktree, path: str = "", *, builds: bool = True) -> str:
+        """From now on a revision may be acted upon: what is committed in `worktree`. Returns its name."""
+        objects = self._rendered(worktree.path / path) if builds else None
+        name = f"main@sha1:{worktree.head()}"
+        self.revisions.append(Revision(name=name, published_s=time.monotonic(), objects=objects))
+        return name
+
+    def _rendered(self, folder: Path) -> dict[str, Object]:
+        text = json.dumps(render(self.cluster.tools, folder))
+        objects: dict[str, Object] = json.loads(text.replace("${word}", json.dumps(self.lane.word)[1:-1]))
+        return objects
 
     def look(self) -> None:
         """Have the source controller look at the repository now."""
@@ -134,6 +161,7 @@ class Case:
                 "interval": "1h",
                 "url": self.lane.world.git_server.url(self.token),
                 "ref": {"branch": "main"},
+                "secretRef": {"name": "git"},
             }
             self.client.apply(repository, _object("source.toolkit.fluxcd.io/v1", "GitRepository", spec))
             return
@@ -149,6 +177,7 @@ class Case:
             "prune": True,
             "path": "./",
             "sourceRef": {"kind": "GitRepository", "name": "app"},
+            "postBuild": {"substituteFrom": [{"kind": "Secret", "name": "values"}]},
         }
         item = _object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", usual | spec)
         item["metadata"]["labels"] = {"lane": self.lane.name}
@@ -237,7 +266,7 @@ class Case:
         self.uids = {inventory_id(item): item["metadata"]["uid"] for item in seen.labelled}
         return self.uids
 
-    def past(self) -> Past:
+    def past(self, still_s: float = 0.5) -> Past:
         return Past(
             namespace=self.token,
             name="app",
@@ -245,12 +274,30 @@ class Case:
             revisions=tuple(self.revisions),
             deleted_s=self.deleted_s,
             uids=self.uids,
+            held=self.held,
+            still_s=still_s,
         )
 
-    def check(self, kinds: frozenset[str] = frozenset()) -> None:
-        """All invariants, over the cluster and over the past. Raises InvariantsViolated."""
+    def check(self, kinds: frozenset[str] = frozenset(), *, still_s: float = 0.5) -> None:
+        """All invariants, over the cluster and over the past; waits `still_s` to see that nothing is written.
+
+        Raises:
+            InvariantsViolated: lists every violation.
+        """
         store = self.lane.world.sources.storage
-        check_invariants(self.client, store=store, namespace=self.token, kinds=kinds, pasts=[self.past()])
+        check_invariants(
+            self.client,
+            store=store,
+            namespace=self.token,
+            kinds=kinds,
+            pasts=[self.past(still_s)],
+            evidence=Evidence(outlets=self.lane.outlets),
+        )
+
+    def _create_secret(self, name: str, **values: str) -> None:
+        data = {key: b64encode(value.encode()).decode() for key, value in values.items()}
+        item = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+        self.client.request("POST", f"/api/v1/namespaces/{self.token}/secrets", item)
 
     def leave(self) -> None:
         """Take the Kustomization out of the lane, so that its controller does nothing more about it."""

@@ -1,7 +1,8 @@
 """The stories S1 to S4 of the crash sweep: what Git says before, and what then happens.
 
 Seven objects: a Namespace, a CustomResourceDefinition and an object of its kind, a ServiceAccount, a
-ConfigMap, a Service and a Deployment. TOKEN is replaced by a word of the case's own.
+ConfigMap, a Service and a Deployment. TOKEN is replaced by a word of the case's own; `${word}` is
+from a Secret.
 """
 
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ _SETTINGS = """
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: settings, namespace: TOKEN-app}
-data: {colour: blue}
+data: {colour: blue, word: '${word}'}
 """
 _SERVICE = """
 apiVersion: v1
@@ -130,9 +131,14 @@ _LESS: Files = {
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """`before` is applied in peace; then comes `change`, or the Kustomization's deletion."""
+    """`before` is applied in peace; then comes `change`, or the Kustomization's deletion.
+
+    Attributes:
+        writes: how many it takes at least, events left out.
+    """
 
     name: str
+    writes: int
     before: Files
     change: Files | None = None
     deletes: bool = False
@@ -156,7 +162,7 @@ class Story:
             case.publish(self.change)
 
 
-FIRST_APPLY = Story("S1 first apply of seven objects", SEVEN)
-UPDATE = Story("S2 an update that changes two objects and adds one", FIVE, _UPDATE)
-PRUNE = Story("S3 a prune of three objects, a definition among them", SEVEN, _LESS)
-DELETION = Story("S4 deletion of the Kustomization", SEVEN, deletes=True)
+FIRST_APPLY = Story("S1 first apply of seven objects", 10, SEVEN)
+UPDATE = Story("S2 an update that changes two objects and adds one", 5, FIVE, _UPDATE)
+PRUNE = Story("S3 a prune of three objects, a definition among them", 4, SEVEN, _LESS)
+DELETION = Story("S4 deletion of the Kustomization", 8, SEVEN, deletes=True)

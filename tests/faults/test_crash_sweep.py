@@ -2,7 +2,7 @@
 
 A learning run counts the writes of a story (events left out: they say nothing that is read again). Then
 each write is struck twice: before the server sees it, and after the server has done it and the answer is
-lost. By default S1 and S3 are swept whole and every third point of the others; `--sweep=all` takes all.
+lost. `--sweep=some` takes every third point, for a quick look.
 """
 
 import time
@@ -16,12 +16,11 @@ import pytest
 from tests.faults.lane import CONVERGE_S, Lane, World
 from tests.faults.rules import Kill, Rule
 from tests.faults.stories import DELETION, FIRST_APPLY, KINDS, PRUNE, UPDATE, Story
-from tests.harness.canaries import Canaries
-from tests.harness.invariants import InvariantsViolated, check_invariants
+from tests.harness.invariants import Evidence, InvariantsViolated, check_invariants
 from tests.harness.wait import NotInTime, eventually
 
 LANES = 2  # as many as cores: a lane is one busy controller
-SWEPT_WHOLE = (FIRST_APPLY, PRUNE)
+TRIES = 3  # a run may have one write fewer than another: a progress message comes only after a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +34,43 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    killed: bool  # False: the run had fewer writes; a progress message, say, comes only after a second
+    point: Point
+    killed: bool  # False: the run had fewer writes
     wrong: str  # "" when all is right
 
 
 @pytest.fixture(scope="module")
-def lanes(world: World, canaries: Canaries) -> Iterator[list[Lane]]:
+def lanes(world: World) -> Iterator[list[Lane]]:
     with ExitStack() as stack:
         started = [stack.enter_context(Lane(world)) for _ in range(LANES)]
         yield started
         for lane in started:
-            canaries.search("log of kustomize_controller", lane.controller.log.read_bytes())
+            lane.outlets.search((), ())
 
 
 @pytest.mark.parametrize("story", [FIRST_APPLY, UPDATE, PRUNE, DELETION], ids=lambda story: str(story.name))
 def test_killed_at_every_write(story: Story, lanes: list[Lane], request: pytest.FixtureRequest) -> None:
     writes = learn(story, lanes[0])
     points = [Point(nth, after) for nth in range(1, writes + 1) for after in (False, True)]
-    if story not in SWEPT_WHOLE and request.config.getoption("--sweep") != "all":
+    if request.config.getoption("--sweep") != "all":
         points = points[::3]
     left = iter(points)
     with ThreadPoolExecutor(LANES) as pool:
         ran = [one for part in pool.map(lambda lane: sweep(story, lane, left), lanes) for one in part]
-    killed = sum(one.killed for one in ran)
-    print(f"{story.name}: {writes} writes, {len(points)} points, {killed} kills")
+    killed = {one.point for one in ran if one.killed}
+    print(f"{story.name}: {writes} writes, {len(points)} points, {len(killed)} of them reached")
     failures = [one.wrong for one in ran if one.wrong]
     assert not failures, "\n\n".join([f"{len(failures)} of {len(points)} points failed", *failures])
-    assert killed >= 0.8 * len(points), "too many points were not reached: the writes are not the same"
+    assert writes >= story.writes
+    missed = [str(point) for point in points if point not in killed and point.nth <= story.writes]
+    assert not missed, f"not reached, so not tested: {missed}"
 
 
 def test_nothing_is_orphaned_by_any_of_them(lanes: list[Lane]) -> None:
     """The whole cluster, all kinds, after all stories: what a single run's check could have overlooked."""
-    check_invariants(lanes[0].world.cluster.client, store=lanes[0].world.sources.storage)
+    one = lanes[0]
+    evidence = Evidence(outlets=one.outlets)
+    check_invariants(one.world.cluster.client, store=one.world.sources.storage, evidence=evidence)
 
 
 def learn(story: Story, lane: Lane) -> int:
@@ -84,7 +88,16 @@ def learn(story: Story, lane: Lane) -> int:
 
 def sweep(story: Story, lane: Lane, points: Iterator[Point]) -> list[Ran]:
     """Take points until none is left."""
-    return [strike(story, lane, point) for point in points]
+    return [strike_at(story, lane, point) for point in points]
+
+
+def strike_at(story: Story, lane: Lane, point: Point) -> Ran:
+    """The first run that reaches the point or goes wrong, else the last."""
+    for _ in range(TRIES):
+        ran = strike(story, lane, point)
+        if ran.killed or ran.wrong:
+            break
+    return ran
 
 
 def strike(story: Story, lane: Lane, point: Point) -> Ran:
@@ -107,7 +120,7 @@ def strike(story: Story, lane: Lane, point: Point) -> Ran:
         title = f"--- killed {point}, {time.monotonic() - began:.1f} s after the restart:"
         wrong = [title, str(error), str(lane.proxy.history)]
     case.leave()
-    return Ran(killed, "\n".join(wrong))
+    return Ran(point, killed, "\n".join(wrong))
 
 
 def _is_killed(lane: Lane) -> bool:

@@ -5,7 +5,7 @@ import pytest
 from tests.faults.lane import Case, Files, Lane
 from tests.faults.rules import Delay, Rule
 from tests.faults.stories import listing
-from tests.harness.invariants import check_invariants, observe
+from tests.harness.invariants import observe
 from tests.harness.rendering import inventory_id
 from tests.harness.wait import eventually
 
@@ -34,6 +34,7 @@ def test_deleted_and_made_again(nth: int, after: bool, lane: Lane) -> None:
     case.delete()
     case.await_converged()  # that is: gone
     assert live(case) == set(), "objects of a deleted Kustomization are left"
+    case.check(KINDS)
     lane.proxy.forget()
     case.deleted_s = None
     case.create()
@@ -42,7 +43,7 @@ def test_deleted_and_made_again(nth: int, after: bool, lane: Lane) -> None:
     assert live(case) == set(case.revisions[-1].objects or ())
     written = [e for e in lane.proxy.history.changes() if e.target.subresource == "status" and e.done]
     assert {e.answer["metadata"]["uid"] for e in written} == {uid_of(case)}
-    check_invariants(case.client, namespace=case.token, kinds=KINDS)
+    case.check(KINDS)
     case.leave()
 
 

@@ -53,6 +53,7 @@ def path_typo(case: Case) -> None:
 
 
 def path_of_another_app(case: Case) -> None:
+    case.expect(case.worktree, "other")
     case.set_spec(path="./other")
 
 
@@ -101,6 +102,7 @@ def repointed_source(case: Case) -> None:
     stranger = case.lane.world.git_server.create(f"{case.token}-stranger")
     files = {"deploy/kustomization.yaml": listing("one.yaml"), "deploy/one.yaml": config_map("one")}
     stranger.publish({name: text.replace("TOKEN", case.token) for name, text in files.items()})
+    case.expect(stranger, "deploy")
     url = case.lane.world.git_server.url(f"{case.token}-stranger")
     path = f"{_SOURCES}/namespaces/{case.token}/gitrepositories/app"
     case.client.merge(path, {"spec": {"url": url}})
@@ -129,6 +131,9 @@ def test_a_mistake_deletes_nothing(
     ready = twenty.ready()
     assert (ready["reason"], words in ready["message"]) == (reason, True), ready
     keeps_all(twenty)
+    if reason == "PruneHeld":
+        twenty.held = frozenset(twenty.uids)
+    twenty.check(KINDS)
 
 
 def test_a_held_prune_goes_on_with_the_source(twenty: Case) -> None:
@@ -209,6 +214,7 @@ def test_a_failed_build_changes_nothing(broken: Case, files: Files) -> None:
     eventually(lambda: attempted(broken) == (revision, "False"), 10, f"a failed build of {revision}")
     assert broken.ready()["reason"] == "BuildFailed", broken.ready()
     keeps_all(broken)
+    broken.check(KINDS, still_s=0)
     broken.worktree.git("rm", "-r", "--quiet", "--force", ".")
     broken.worktree.write(
         {name: text and text.replace("TOKEN", broken.token) for name, text in TWENTY.items()}

@@ -10,8 +10,10 @@ from lab.controllers import SourceController
 from lab.controlplane import ControlPlane
 from lab.gitserver import Answer, GitServer
 from lab.usage import is_alive
+from tests.harness.canaries import Canaries
 from tests.harness.desk import Desk, content
-from tests.harness.invariants import check_invariants
+from tests.harness.invariants import Evidence, check_invariants
+from tests.harness.outlets import Outlets
 from tests.harness.wait import eventually
 
 
@@ -21,6 +23,7 @@ def desk(
     git_server: GitServer,
     namespace: str,
     run_controller: Callable[[SourceController], SourceController],
+    canaries: Canaries,
 ) -> Iterator[Desk]:
     controller = SourceController(
         cluster.kubeconfig,
@@ -28,9 +31,11 @@ def desk(
         environment={"RUNTIME_NAMESPACE": namespace},
     )
     made = Desk.begin(cluster, git_server, namespace, controller)
+    made.lock(canaries.plant("Git password"))
     run_controller(controller)
     yield made
-    check_invariants(cluster.client, store=controller.storage, namespace=namespace)
+    evidence = Evidence(outlets=Outlets(canaries, (controller,)))
+    check_invariants(cluster.client, store=controller.storage, namespace=namespace, evidence=evidence)
     made.delete()
     eventually(lambda: made.find() is None, 10, "the object is gone")
 

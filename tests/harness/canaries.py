@@ -25,16 +25,29 @@ class Finding:
 
 @dataclass(slots=True)
 class Canaries:
-    """The planted secrets of a session and the places to search."""
+    """The planted secrets of a session and the places to search.
 
+    All of them begin alike, so that a place without any is known to be clean after one look for the
+    beginning.
+    """
+
+    _beginning: str = field(default_factory=lambda: f'Ca"{secrets.token_hex(8)}', repr=False)
     _planted: dict[str, str] = field(default_factory=dict, repr=False)
+    _in_git: set[str] = field(default_factory=set)
     _places: dict[str, Callable[[], str | bytes]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
-    def plant(self, name: str) -> str:
-        """A new secret, `name` in findings. Printable; URLs, JSON and base64url write it differently."""
-        secret = f'Ca"{secrets.token_hex(12)}/+%&~~~~~\\'
-        self._planted[f"{name} #{len(self._planted) + 1}"] = secret
+    def plant(self, name: str, *, in_git: bool = False) -> str:
+        """A new secret, `name` in findings. Printable; URLs, JSON and base64url write it differently.
+
+        Args:
+            in_git: its user keeps it in a Git repository, so that archives may have it.
+        """
+        secret = f"{self._beginning}{secrets.token_hex(8)}/+%&~~~~~\\"
+        name = f"{name} #{len(self._planted) + 1}"
+        self._planted[name] = secret
+        if in_git:
+            self._in_git.add(name)
         return secret
 
     def watch(self, place: str, read: Callable[[], str | bytes]) -> None:
@@ -44,12 +57,16 @@ class Canaries:
     def watch_file(self, path: Path) -> None:
         self.watch(str(path), lambda: path.read_bytes() if path.exists() else b"")
 
-    def search(self, place: str, content: str | bytes) -> list[Finding]:
-        """Search now; findings are also kept for the end of the session."""
+    def search(self, place: str, content: str | bytes, *, is_archive: bool = False) -> list[Finding]:
+        """Search now; findings are also kept for the end of the session. What is kept in Git may be in an
+        archive."""
         raw = content.encode() if isinstance(content, str) else content
+        if not any(encoded in raw for _, encoded in forms(self._beginning.encode())):
+            return []
         found = [
             Finding(name, form, place)
             for name, secret in self._planted.items()
+            if not (is_archive and name in self._in_git)
             for form, encoded in forms(secret.encode())
             if encoded in raw
         ]

@@ -1,5 +1,6 @@
 """A desk with GitRepositories on it: words for what a user of the source controller does and sees."""
 
+import base64
 import secrets
 import tarfile
 import urllib.request
@@ -8,8 +9,9 @@ from typing import Any
 
 from lab.controllers import SourceController
 from lab.controlplane import ControlPlane
-from lab.gitserver import GitServer
+from lab.gitserver import Basic, GitServer
 from lab.worktree import Worktree
+from tests.harness.invariants import Evidence, check_invariants
 from tests.harness.wait import eventually
 
 Object = dict[str, Any]
@@ -34,6 +36,7 @@ class Desk:
         self.name = name
         self.repository = f"{namespace}/{name}"
         self.worktree: Worktree = git.create(self.repository)
+        self._spec: Object = {}  # beside what all have
 
     @classmethod
     def begin(
@@ -46,6 +49,17 @@ class Desk:
     def another(self, name: str) -> "Desk":
         """Another one in the same namespace."""
         return Desk(self.cluster, self.git, self.namespace, self.controller, name)
+
+    def lock(self, password: str) -> None:
+        """From now on the repository wants a password, and the object names the Secret that has it."""
+        self.git.protect(self.repository, Basic("ada", password))
+        data = {
+            key: base64.b64encode(text.encode()).decode()
+            for key, text in {"username": "ada", "password": password}.items()
+        }
+        item = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self.name}, "data": data}
+        self.client.request("POST", f"/api/v1/namespaces/{self.namespace}/secrets", item)
+        self._spec = {"secretRef": {"name": self.name}}
 
     @property
     def path(self) -> str:
@@ -61,6 +75,7 @@ class Desk:
                 "interval": "1h",
                 "timeout": "10s",
                 "ref": {"branch": "main"},
+                **self._spec,
                 **spec,
             },
         }
@@ -111,6 +126,16 @@ class Desk:
             for event in listed
             if event["reason"] == reason and event["involvedObject"]["name"] == self.name
         ]
+
+    def check(self, evidence: Evidence) -> None:
+        """All invariants within the namespace. Raises InvariantsViolated."""
+        check_invariants(
+            self.client,
+            store=self.controller.storage,
+            namespace=self.namespace,
+            kinds=frozenset({"ConfigMap"}),  # nobody here owns anything
+            evidence=evidence,
+        )
 
     def delete(self) -> None:
         self.client.request("DELETE", self.path)

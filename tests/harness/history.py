@@ -95,6 +95,7 @@ class Exchange:
     answer: Any = None
     answered: bool = False
     fault: str = ""
+    _object: dict[str, Any] | None = field(default=None, repr=False)
 
     @property
     def done(self) -> bool:
@@ -103,7 +104,9 @@ class Exchange:
 
     def object(self) -> dict[str, Any]:
         """The body as the JSON object that it is."""
-        value: dict[str, Any] = json.loads(self.body)
+        if self._object is None:
+            self._object = json.loads(self.body)
+        value: dict[str, Any] = self._object
         return value
 
     def __str__(self) -> str:

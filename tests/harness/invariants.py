@@ -1,7 +1,8 @@
 """What must hold of every object that we write, whatever happened before: small rules over a whole cluster.
 
 A rule is a function from the cluster's state to sentences, one for each violation. A new rule is one more
-function in RULES. Rules over what happened on the way are in `replay`; `check_invariants` runs both.
+function in RULES. Rules over what happened on the way are in `replay`, the search for secrets is in
+`outlets`; `check_invariants` runs them all.
 """
 
 import hashlib
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.apiclient import ApiClient, ApiRefused
-from tests.harness import replay
+from tests.harness import conduct, replay
+from tests.harness.outlets import Outlets
 from tests.harness.rendering import inventory_id
 from tests.harness.replay import Past
+from tests.harness.trail import Trail
 
 Object = dict[str, Any]
 
@@ -39,6 +42,23 @@ class State:
     left: frozenset[str] = field(default=frozenset())  # inventory ids that a test left behind on purpose
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What controllers left behind, for the rules that look at more than the cluster as it is now.
+
+    Attributes:
+        trail: of all that they wrote since objects of ours are there: as far as they need no knowledge of
+            Git, the rules I2 to I7 are checked over it.
+        outlets: searched for planted secrets, together with events and our objects (I9).
+    """
+
+    trail: Trail | None = None
+    outlets: Outlets | None = None
+
+
+NO_EVIDENCE = Evidence()
+
+
 class InvariantsViolated(AssertionError):
     """At least one rule does not hold; the message lists every violation."""
 
@@ -51,6 +71,7 @@ def check_invariants(
     namespace: str = "",
     kinds: frozenset[str] = frozenset(),
     pasts: Sequence[Past] = (),
+    evidence: Evidence = NO_EVIDENCE,
 ) -> None:
     """Wait until the controllers have seen everything, read it, and check all rules.
 
@@ -60,19 +81,33 @@ def check_invariants(
         namespace: look only at objects of this namespace and those that its Kustomizations own; "" for all.
         kinds: look for owned objects of these kinds only, which is quicker; empty for all.
         pasts: Kustomizations whose whole history is known: the rules I1 to I7 are checked over it.
+        evidence: of the controllers that are at work.
 
     Raises:
         InvariantsViolated: lists every violation.
     """
     _await_rest(client, namespace)
+    if evidence.trail is not None:
+        evidence.trail.mark()
     began_s = time.monotonic()
     state = observe(client, store=store, left=left, namespace=namespace, kinds=kinds)
     violations = [f"{rule.__name__}: {text}" for rule in RULES for text in rule(state)]
     for past in pasts:
         violations += replay.violations(past, state.labelled)
         violations += replay.unrest(past, began_s)
+    if evidence.trail is not None:
+        violations += _misconduct(conduct.Conduct.of(evidence.trail.read(), namespace, left))
+    if evidence.outlets is not None:
+        found = evidence.outlets.search(state.ours, _events(client, namespace))
+        violations += [f"no_secret_is_told: {finding}" for finding in found]
     if violations:
         raise InvariantsViolated("\n".join(violations))
+
+
+def _misconduct(what: conduct.Conduct) -> list[str]:
+    ever = [State(ours=(item,), labelled=(), store=None) for item in what.statuses()]
+    said = [f"{rule.__name__}: {text}" for rule in RULES_EVER for state in ever for text in rule(state)]
+    return conduct.violations(what) + sorted(set(said))
 
 
 def _await_rest(client: ApiClient, namespace: str) -> None:
@@ -101,6 +136,10 @@ def _ours(client: ApiClient, namespace: str) -> list[Object]:
         for item in _list(client, path)
         if _within(item, namespace)
     ]
+
+
+def _events(client: ApiClient, namespace: str) -> list[Object]:
+    return _list(client, f"/api/v1/namespaces/{namespace}/events" if namespace else "/api/v1/events")
 
 
 def _within(item: Object, namespace: str) -> bool:
@@ -232,6 +271,10 @@ RULES: tuple[Callable[[State], Iterator[str]], ...] = (
     healthy_is_there_where_it_is_waited_for,
     artifacts_are_in_the_store,
     every_live_object_is_in_its_inventory,
+)
+RULES_EVER: tuple[Callable[[State], Iterator[str]], ...] = (  # of each status, not only of the last
+    never_reconciling_and_stalled,
+    healthy_is_there_where_it_is_waited_for,
 )
 
 

@@ -45,6 +45,7 @@ class Past:
         deleted_s: when the Kustomization's deletion was asked for.
         uids: of its live objects by inventory id, at a moment from which on Git kept all of `kept`.
         left: inventory ids that leave the inventory alive, on purpose.
+        held: inventory ids that stay, in inventory and cluster, though Git has them no longer.
         still_s: for how long nothing may be written once inputs are still.
     """
 
@@ -55,6 +56,7 @@ class Past:
     deleted_s: float | None = None
     uids: Mapping[str, str] = field(default_factory=dict)
     left: frozenset[str] = field(default=frozenset())
+    held: frozenset[str] = field(default=frozenset())
     still_s: float = 0.5
 
     @property
@@ -164,7 +166,7 @@ def cluster_is_git(past: Past, live: Mapping[str, Object]) -> Iterator[str]:
     if past.deleted_s is None:
         built = [revision.objects for revision in past.revisions if revision.objects is not None]
         wanted = built[-1] if built else {}
-    for id_ in set(live) - set(wanted) - past.left:
+    for id_ in set(live) - set(wanted) - past.left - past.held:
         if "deletionTimestamp" not in live[id_]["metadata"]:
             yield f"{id_} is there, and Git does not have it"
     for id_, one in wanted.items():

@@ -17,13 +17,14 @@ from lab.apiclient import ApiRefused
 from lab.controlplane import ControlPlane
 from lab.gitserver import GitServer
 from lab.worktree import Worktree
-from tests.harness.invariants import check_invariants
+from tests.harness.invariants import NO_EVIDENCE, Evidence, check_invariants
 from tests.harness.manifests import Manifest, to_yaml
 from tests.harness.wait import eventually
 
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 SOURCE = "source.toolkit.fluxcd.io"
 REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
+REVISION = f"{KUSTOMIZE}/revision"  # on events
 TIMEOUT_S = 20.0  # seconds are the rule; the deadline is for a busy machine
 
 Object = dict[str, Any]
@@ -58,6 +59,7 @@ class Story:
         repository: of the source `app`, which `source` creates; served by `git` under `repository_name`.
         left: inventory ids of objects that the test leaves in no inventory on purpose.
         store: the source controller's store, for the invariants.
+        evidence: of the story's controllers, for the invariants.
     """
 
     cluster: ControlPlane
@@ -67,6 +69,7 @@ class Story:
     repository: Worktree
     store: Path | None = None
     left: set[str] = field(default_factory=set)
+    evidence: Evidence = NO_EVIDENCE
     others: list[str] = field(default_factory=list)  # further namespaces with objects of ours
 
     @classmethod
@@ -257,6 +260,12 @@ class Story:
 
     def end(self) -> None:
         """Check the invariants, delete all that is ours, and wait until it is gone."""
+        try:
+            self._check()
+        finally:
+            self.remove()
+
+    def _check(self) -> None:
         for namespace in (self.namespace, *self.others):
             if namespace == self.namespace or self.all_of("Kustomization", namespace):
                 check_invariants(
@@ -265,8 +274,8 @@ class Story:
                     left=frozenset(self.left),
                     namespace=namespace,
                     kinds=frozenset(_ROOTS),
+                    evidence=self.evidence,
                 )
-        self.remove()
 
     def remove(self) -> None:
         """Delete Kustomizations and sources, wait until they are gone, and sweep up what they left behind,

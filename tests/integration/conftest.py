@@ -10,23 +10,28 @@ from lab.controlplane import ControlPlane
 from lab.gitserver import GitServer
 from tests.harness.audit import Audit
 from tests.harness.canaries import Canaries
+from tests.harness.invariants import NO_EVIDENCE, Evidence
 from tests.harness.manifests import config_map, to_yaml
+from tests.harness.outlets import Outlets
 from tests.harness.story import Story
+from tests.harness.trail import KUSTOMIZE_USER, SOURCE_USER, Trail
 
-SOURCE_USER = "the-source-controller"
-KUSTOMIZE_USER = "the-kustomize-controller"
+__all__ = ["KUSTOMIZE_USER", "SOURCE_USER"]  # under which others know them
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     source: SourceController
     kustomize: Controller
+    evidence: Evidence = NO_EVIDENCE
 
 
 @pytest.fixture(scope="module")
 def controllers(request: pytest.FixtureRequest, cluster: ControlPlane, canaries: Canaries) -> Iterator[Pair]:
     """Both controllers with default flags, each as a user of its own, so that the audit log tells them
-    apart. A module may name further flags of the kustomize controller in FLAGS."""
+    apart. A module may name further flags of the kustomize controller in FLAGS, and say by KEEPS_A_TRAIL =
+    False that the past itself is changed."""
+    trail = Trail(cluster) if getattr(request.module, "KEEPS_A_TRAIL", True) else None
     flags = getattr(request.module, "FLAGS", [])
     admins = ["system:masters"]
     source = SourceController(cluster.user_kubeconfig(SOURCE_USER, admins))
@@ -36,13 +41,20 @@ def controllers(request: pytest.FixtureRequest, cluster: ControlPlane, canaries:
     failed_before = request.session.testsfailed
     try:
         with source, kustomize:
-            yield Pair(source, kustomize)
+            outlets = Outlets(canaries, (source, kustomize))
+            yield Pair(source, kustomize, Evidence(trail=trail, outlets=outlets))
             for controller in (source, kustomize):
                 canaries.search(f"log of {controller.package}", controller.log.read_bytes())
                 if request.session.testsfailed > failed_before:
                     print(controller.process.log_tail())
     finally:
         source.stop()
+
+
+@pytest.fixture(scope="module")
+def evidence(cluster: ControlPlane, canaries: Canaries, source: SourceController) -> Evidence:
+    """Of a module whose only controller is its fixture `source`."""
+    return Evidence(trail=Trail(cluster), outlets=Outlets(canaries, (source,)))
 
 
 @pytest.fixture
@@ -55,6 +67,7 @@ def story(
 ) -> Iterator[Story]:
     """A world of its own for one test. Afterwards the invariants hold in it, and all of it can be deleted."""
     told = Story.begin(cluster, git_server, namespace, controllers.source.storage)
+    told.evidence = controllers.evidence
     failed_before = request.session.testsfailed
     yield told
     if request.session.testsfailed > failed_before:

@@ -23,7 +23,9 @@ from tests.harness import rights
 from tests.harness.audit import Audit, Entry
 from tests.harness.canaries import Canaries
 from tests.harness.deployment import POD_UID, Workload, workloads
+from tests.harness.invariants import Evidence
 from tests.harness.manifests import Manifest, config_map
+from tests.harness.outlets import Outlets
 from tests.harness.rendering import render
 from tests.harness.story import Story, conditions, not_yet
 from tests.harness.wait import eventually
@@ -114,7 +116,8 @@ def controllers(
     )
     try:
         with source, kustomize:
-            yield Pair(source, kustomize)
+            outlets = Outlets(canaries, (source, kustomize))
+            yield Pair(source, kustomize, Evidence(outlets=outlets))
         refused = [entry for entry in asked.entries(USERS) if entry.status == 403 and not entry.impersonated]
         assert refused == [], "rights that deploy/rbac lacks"
     finally:

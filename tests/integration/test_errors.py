@@ -20,7 +20,7 @@ from tests.harness.manifests import (
     to_yaml,
     widget,
 )
-from tests.harness.story import REQUESTED_AT, Files, Story, conditions
+from tests.harness.story import REQUESTED_AT, REVISION, Files, Story, conditions
 from tests.integration.conftest import KUSTOMIZE_USER, Pair
 
 FLAGS = ["--no-cross-namespace-refs"]
@@ -187,6 +187,8 @@ def test_a_commit_that_cannot_be_built(neighbours: Story) -> None:
         assert story.find("ConfigMap", name), promise
         event = story.told(name, message)
         assert (event["type"], event["reason"]) == ("Warning", broken.reason), promise
+        told_of = event["metadata"]["annotations"][REVISION]
+        assert told_of in ({f"main@sha1:{bad}"} | ({f"main@sha1:{good}"} if broken.spec else set())), promise
         story.respec(name, path="./app")
         mended = start.publish(dict.fromkeys(files) or {"other": "again"})
         story.request("GitRepository", name)

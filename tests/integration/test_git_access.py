@@ -17,8 +17,9 @@ from lab.forwardproxy import Behaviour, ForwardProxy
 from lab.gitserver import Basic, GitServer
 from lab.sshserver import SshServer, new_key, public_line
 from tests.harness.canaries import Canaries
-from tests.harness.invariants import check_invariants
+from tests.harness.invariants import Evidence
 from tests.harness.story import Object, Story, conditions
+from tests.harness.trail import SOURCE_USER
 
 KEY = new_key()
 CHECKOUT = "failed to checkout and determine revision: "
@@ -31,9 +32,10 @@ Data = Mapping[str, bytes]
 @pytest.fixture(scope="module")
 def source(cluster: ControlPlane, canaries: Canaries) -> Iterator[SourceController]:
     flags = ["--min-retry-delay=200ms", "--max-retry-delay=1s"]
-    with SourceController(cluster.kubeconfig, flags=flags) as controller:
+    with SourceController(
+        cluster.user_kubeconfig(SOURCE_USER, ["system:masters"]), flags=flags
+    ) as controller:
         yield controller
-        check_invariants(cluster.client, store=controller.storage)
         canaries.search("log of source_controller", controller.log.read_bytes())
 
 
@@ -46,9 +48,14 @@ def ssh(git_server: GitServer) -> Iterator[SshServer]:
 
 @pytest.fixture
 def story(
-    cluster: ControlPlane, git_server: GitServer, source: SourceController, namespace: str
+    cluster: ControlPlane,
+    git_server: GitServer,
+    source: SourceController,
+    evidence: Evidence,
+    namespace: str,
 ) -> Iterator[Story]:
     told = Story.begin(cluster, git_server, namespace, source.storage)
+    told.evidence = evidence
     yield told
     told.end()
 

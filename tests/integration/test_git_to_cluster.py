@@ -19,10 +19,9 @@ from tests.harness.manifests import (
     widget,
     widget_definition,
 )
-from tests.harness.story import Story, conditions
+from tests.harness.story import REVISION, Story, conditions
 from tests.integration.conftest import KUSTOMIZE_USER
 
-REVISION = "kustomize.toolkit.fluxcd.io/revision"
 NAME = "kustomize.toolkit.fluxcd.io/name"
 NAMESPACE = "kustomize.toolkit.fluxcd.io/namespace"
 

@@ -14,7 +14,7 @@ from lab.gitserver import Answer, Basic, GitServer
 from tests.harness.canaries import Canaries
 from tests.harness.desk import Desk, condition, content
 from tests.harness.invariants import Evidence
-from tests.harness.record import SOURCE_USER
+from tests.harness.trail import SOURCE_USER
 from tests.harness.wait import eventually
 
 

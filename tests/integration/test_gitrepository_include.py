@@ -10,7 +10,8 @@ from lab.controlplane import ControlPlane
 from lab.gitserver import GitServer
 from tests.harness.canaries import Canaries
 from tests.harness.desk import Desk, condition, content, link
-from tests.harness.invariants import check_invariants
+from tests.harness.invariants import Evidence
+from tests.harness.trail import SOURCE_USER
 from tests.harness.wait import eventually
 
 
@@ -18,17 +19,25 @@ from tests.harness.wait import eventually
 def source(cluster: ControlPlane, canaries: Canaries) -> Iterator[SourceController]:
     """Whoever waits does so for an hour, unless something wakes him."""
     flags = ["--min-retry-delay=200ms", "--max-retry-delay=1s", "--requeue-dependency=1h"]
-    with SourceController(cluster.kubeconfig, flags=flags) as controller:
+    with SourceController(
+        cluster.user_kubeconfig(SOURCE_USER, ["system:masters"]), flags=flags
+    ) as controller:
         yield controller
-        check_invariants(cluster.client, store=controller.storage)
         canaries.search("log of source_controller", controller.log.read_bytes())
 
 
 @pytest.fixture
-def desk(cluster: ControlPlane, git_server: GitServer, namespace: str, source: SourceController) -> Desk:
+def desk(
+    cluster: ControlPlane,
+    git_server: GitServer,
+    namespace: str,
+    source: SourceController,
+    evidence: Evidence,
+) -> Iterator[Desk]:
     made = Desk.begin(cluster, git_server, namespace, source)
     made.worktree.publish({"app.yaml": "a: 1\n"}, "the app")
-    return made
+    yield made
+    made.check(evidence)
 
 
 def including(name: str, **where: str) -> list[dict[str, object]]:

@@ -109,7 +109,9 @@ def test_a_stalled_object_is_suspended(story: Story, kind: str, stays: bool) -> 
     if kind == "Kustomization":
         story.kustomization(interval="0s")
     before = conditions(story.failed("app", "ValidationFailed", kind=kind))
-    story.respec(kind=kind, suspend=True)
-    after = conditions(story.handled(kind, "app", story.request(kind, "app")))
+    generation = story.respec(kind=kind, suspend=True)
+    item = story.handled(kind, "app", story.request(kind, "app"))
+    after = conditions(item)
     assert after["Ready"] == before["Ready"]
+    assert (item["status"]["observedGeneration"] == generation) is not stays
     assert ("Stalled" in after) is stays

@@ -112,7 +112,7 @@ def test_fields_of_a_patch_and_of_a_list_name_their_place(story: Story) -> None:
 
 
 def test_no_value_is_told(story: Story, canaries: Canaries) -> None:
-    value = canaries.plant("the value of a field that is left out")
+    value = canaries.plant("the value of a field that is left out", in_git=True)
     manifest = to_yaml(
         {
             "apiVersion": "v1",

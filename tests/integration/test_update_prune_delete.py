@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness.audit import Audit
 from tests.harness.manifests import Manifest, config_map, deployment, secret, service_account
-from tests.harness.story import Story, conditions
+from tests.harness.story import REVISION, Story, conditions
 from tests.integration.conftest import KUSTOMIZE_USER
 
 PRUNE = "kustomize.toolkit.fluxcd.io/prune"
@@ -195,6 +195,7 @@ def test_a_source_that_yields_nothing_deletes_nothing_until_it_is_meant(story: S
     assert len(story.inventory()) == len(story.all_of("ConfigMap")) == 3
     event = story.told("app", "3 of 3 objects")
     assert (event["type"], event["reason"]) == ("Warning", "PruneHeld")
+    assert event["metadata"]["annotations"][REVISION] == f"main@sha1:{commit}"
     story.annotate("Kustomization", "app", **{ALLOW_PRUNE: "main@sha1:" + "0" * 40})
     story.handled("Kustomization", "app", story.request("Kustomization", "app"))
     assert len(story.all_of("ConfigMap")) == 3
@@ -301,13 +302,16 @@ def test_deletion_waits_for_termination_if_told_to(story: Story) -> None:
 
 
 def test_deletion_needs_no_source(story: Story) -> None:
-    story.start(maps(story, 2))
+    commit = story.start(maps(story, 2))
     story.delete("GitRepository", "app")
     story.gone("GitRepository", "app")
     story.failed("app", "ArtifactFailed", "not found")
     story.delete("Kustomization", "app")
     story.gone("Kustomization", "app")
     assert story.all_of("ConfigMap") == []
+    event = story.told("app", "deleted")
+    assert (event["type"], event["reason"]) == ("Normal", "ArtifactFailed")  # the reason that Ready had
+    assert event["metadata"]["annotations"][REVISION] == f"main@sha1:{commit}"
 
 
 def test_a_source_that_goes_takes_nothing_with_it(story: Story) -> None:
@@ -327,7 +331,7 @@ def test_deletion_without_the_service_account_keeps_the_objects(story: Story) ->
     subject = {"kind": "ServiceAccount", "name": "tenant", "namespace": story.namespace}
     ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "tenant"}
     story.create("RoleBinding", "tenant", {"subjects": [subject], "roleRef": ref})
-    story.start(maps(story, 2), serviceAccountName="tenant")
+    commit = story.start(maps(story, 2), serviceAccountName="tenant")
     story.delete("ServiceAccount", "tenant")
     story.delete("RoleBinding", "tenant")
     story.delete("Kustomization", "app")
@@ -337,7 +341,9 @@ def test_deletion_without_the_service_account_keeps_the_objects(story: Story) ->
         if story.find("Kustomization", "app"):
             story.respec(suspend=True)
     assert len(story.all_of("ConfigMap")) == 2
-    story.told("app", "unable to prune objects")
+    event = story.told("app", "unable to prune objects")
+    assert (event["type"], event["reason"]) == ("Warning", "ReconciliationSucceeded")
+    assert event["metadata"]["annotations"][REVISION] == f"main@sha1:{commit}"
     story.left.update(f"{story.namespace}_{name}__ConfigMap" for name in ("m00", "m01"))
 
 
@@ -346,6 +352,8 @@ def test_deletion_without_the_service_account_keeps_the_objects(story: Story) ->
 
 def test_a_suspended_kustomization_does_nothing(story: Story, audit: Audit) -> None:
     first = story.start(maps(story, 2))
+    story.kustomization("asleep", suspend=True)
+    story.becomes("its finalizer", lambda: story.get("Kustomization", "asleep")["metadata"].get("finalizers"))
     generation = story.respec(suspend=True)
     token = story.request("Kustomization", "app")
     item = story.handled("Kustomization", "app", token)
@@ -505,3 +513,4 @@ def test_a_stranger_that_took_the_name_is_not_deleted(story: Story) -> None:
     story.respec(suspend=None)
     story.becomes("it left the inventory", lambda: len(story.inventory()) == 2)
     assert story.data("m02") == {"mine": "yes"}
+    story.left.add(f"{story.namespace}_m02__ConfigMap")
