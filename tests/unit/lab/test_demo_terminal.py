@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import subprocess
 import sys
 import termios
@@ -15,9 +16,10 @@ DEADLINE_S = 30.0
 ROWS, COLUMNS = 40, 100
 
 DEMO = """
-import os, subprocess, sys
+import os, signal, subprocess, sys
 from pathlib import Path
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell starts in the background
 os.close(os.open(os.ttyname(0), os.O_RDWR))  # a session's first terminal is the one whose Ctrl-C it gets
 from lab.demo import __main__ as demo
 from lab.demo.remarks import Command, Edit, Quote, Seen
@@ -71,6 +73,10 @@ class Terminal:
     def read(self, until: str | None = None) -> str:
         """Read until this was written; None: until the end."""
         while until is None or until not in self.written:
+            if not select.select([self.descriptor], [], [], DEADLINE_S)[0]:
+                raise AssertionError(
+                    f"nothing more for {DEADLINE_S:.0f} s, waiting for {until}:\n{self.written}"
+                )
             try:
                 more = os.read(self.descriptor, 65_536)
             except OSError:  # Linux: nobody has the terminal open any more

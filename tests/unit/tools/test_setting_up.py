@@ -60,11 +60,13 @@ PYTHON = """\
 #!/bin/sh
 echo "$@ with $HEADRACE_TOOLS_DIR"
 """
-# A shell starts what it puts in the background with SIGINT ignored; a terminal does not.
+# A shell starts what it puts in the background with SIGINT ignored, nohup ignores SIGHUP; a terminal does
+# not.
 RUN = """
 import runpy, signal
 from tools.bootstrap import disk
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 disk.free_mb = lambda folder: 100_000
 runpy.run_module("tools.bootstrap", run_name="__main__", alter_sys=True)
 """
