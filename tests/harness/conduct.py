@@ -339,8 +339,11 @@ def _follows(apply: Apply, delete: Exchange) -> bool:
 
 
 def _was_there(apply: Exchange) -> bool:
-    """Refused since the object exists already, which is well where it is to be made only if it is missing."""
+    """Refused since the object exists already: a creation, which says so by a resourceVersion that no object
+    has, or an object that is to be made only if it is missing. Such a one may be let be."""
     metadata = apply.object()["metadata"]
+    if apply.status == 409 and "resourceVersion" in metadata:
+        return True
     words = [(metadata.get(where) or {}).get(_APPLY_HOW, "") for where in ("annotations", "labels")]
     return apply.status == 409 and "ifnotpresent" in map(str.lower, words)
 

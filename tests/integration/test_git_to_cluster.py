@@ -396,6 +396,8 @@ def test_a_tenant_can_do_what_its_account_may(story: Story, audit: Audit) -> Non
         f"app/{name}.yaml": [config_map(name, story.namespace, x="1"), secret(name, story.namespace, p="q")]
         for name in names
     }
+    for name in names[:3]:  # what is there already is looked at
+        story.create("ConfigMap", name, {"data": {"x": "0"}})
     story.start({**files}, serviceAccountName="tenant")
     story.patch("ConfigMap", "a0", {"data": {"x": "by hand"}}, manager="someone")
     story.becomes("drift is repaired", lambda: story.data("a0") == {"x": "1"})
