@@ -140,6 +140,17 @@ class Desk:
     def delete(self) -> None:
         self.client.request("DELETE", self.path)
 
+    def end(self, evidence: Evidence) -> None:
+        """Check, and delete all GitRepositories of the namespace: fetches that go on would slow down others.
+
+        Raises:
+            InvariantsViolated: at least one rule does not hold.
+        """
+        try:
+            self.check(evidence)
+        finally:
+            self.client.request("DELETE", self.path.rpartition("/")[0])
+
 
 def condition(found: Object, kind: str) -> Object:
     for each in found.get("status", {}).get("conditions", []):

@@ -38,7 +38,7 @@ def desk(
 ) -> Iterator[Desk]:
     made = Desk.begin(cluster, git_server, namespace, source)
     yield made
-    made.check(evidence)
+    made.end(evidence)
 
 
 def test_a_repository_becomes_an_artifact(desk: Desk) -> None:

@@ -37,7 +37,7 @@ def desk(
     made = Desk.begin(cluster, git_server, namespace, source)
     made.worktree.publish({"app.yaml": "a: 1\n"}, "the app")
     yield made
-    made.check(evidence)
+    made.end(evidence)
 
 
 def including(name: str, **where: str) -> list[dict[str, object]]:
