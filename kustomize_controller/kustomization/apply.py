@@ -28,7 +28,7 @@ from shared.api.objects import ObjectId
 from shared.kube import errors
 from shared.kube.client import Client, Identity
 from shared.kube.discovery import Discovery, Resource, UnsafeName
-from shared.kube.ownership import ObjectMeta, foreign_entries, is_taken_over, ownership
+from shared.kube.ownership import FieldPath, ObjectMeta, foreign_entries, ownership
 from shared.runtime.outcome import Superseded
 
 
@@ -181,10 +181,12 @@ class Applier:
             known = self.memory.holding(self.owner).applied.get(one.id)
             drift = self.drifts.get(one.id)
             before = drift.live if drift is not None else None
-            taken = False
-            after = await self._create(one, resource) if self._is_absent(one, known, drift) else None
+            is_unseen = known is None or (drift is not None and drift.live is None)
+            taken, after = False, None
+            if is_unseen and self._is_absent(one, known):
+                after = await self._create(one, resource)
             if after is None:
-                if self._is_looked_at(one, known, drift):
+                if is_unseen or self._may_be_left_alone(one):  # what is there decides what is written
                     before = await self._look(one, resource, known)
                     if before is not None and self._leave_alone(one, before):
                         self._pass_by(one, result)
@@ -219,18 +221,12 @@ class Applier:
             raise _NoNamespace
         return resource
 
-    def _is_absent(self, one: Desired, known: Applied | None, drift: Drift | None) -> bool:
-        """Whether the object is probably not there, so that one request makes it without a look.
+    def _is_absent(self, one: Desired, known: Applied | None) -> bool:
+        """Whether an unseen object is probably not there, so that one request makes it without a look.
 
         One of the inventory that is not remembered probably is there: this process has just started.
         """
-        if known is None:
-            return one.id not in self.recorded
-        return drift is not None and drift.live is None
-
-    def _is_looked_at(self, one: Desired, known: Applied | None, drift: Drift | None) -> bool:
-        """Whether what is there decides what is written, and is not known."""
-        return known is None or (drift is not None and drift.live is None) or self._may_be_left_alone(one)
+        return known is not None or one.id not in self.recorded
 
     async def _look(self, one: Desired, resource: Resource, known: Applied | None) -> ObjectMeta | None:
         # A list of two seconds ago is no answer where something was found or lost just now, or where what is
@@ -263,11 +259,14 @@ class Applier:
 
     def _is_foreign(self, one: Desired, after: ObjectMeta) -> bool:
         """Whether an object that was applied without a look still has fields that kubectl wrote."""
-        if not any(is_taken_over(entry, FIELD_MANAGER) for entry in after.managed_fields):
-            return False
+        return not is_hands_off(after) and bool(
+            foreign_entries(after, FIELD_MANAGER, self._ignored(one, after))
+        )
+
+    def _ignored(self, one: Desired, after: ObjectMeta) -> tuple[FieldPath, ...]:
+        """The fields of an object that others may change."""
         content = self.bodies[one.id]
-        ignored = field_paths(content.body, content.ignored, after.managed_fields) if content.ignored else ()
-        return not is_hands_off(after) and bool(foreign_entries(after, FIELD_MANAGER, ignored))
+        return field_paths(content.body, content.ignored, after.managed_fields) if content.ignored else ()
 
     def _may_be_left_alone(self, one: Desired) -> bool:
         """Whether an object that we know may still say that it is not to be written."""
@@ -291,13 +290,14 @@ class Applier:
         return await take_over(self.client, resource, before, self.identity, instant())
 
     def _remember(self, one: Desired, after: ObjectMeta) -> None:
-        content = self.bodies[one.id]
-        ignored = field_paths(content.body, content.ignored, after.managed_fields) if content.ignored else ()
+        ignored = self._ignored(one, after)
         ours = ownership(after, FIELD_MANAGER, ignored)
         if ours is None:  # an object without any field but its name
             return
         version = int(after.resource_version) if after.resource_version.isdigit() else 0
-        applied = Applied(one.version, one.digest, after.uid, ours, version, ignored, vanishes(content))
+        applied = Applied(
+            one.version, one.digest, after.uid, ours, version, ignored, vanishes(self.bodies[one.id])
+        )
         self.memory.remember(self.owner, one.id, applied)
         self.follower.follow(one.id.group, one.id.kind, one.version)
 

@@ -52,12 +52,7 @@ class Audit:
         return [entry for entry in map(_entry, self._read_to_marker()) if entry.user in wanted]
 
     def _read_to_marker(self) -> list[dict[str, Any]]:
-        marker = f"marker-{secrets.token_hex(8)}"
-        try:
-            self._cluster.client.get(f"/api/v1/namespaces/default/configmaps/{marker}")
-        except ApiRefused as refusal:
-            if refusal.status != 404:
-                raise
+        marker = leave_marker(self._cluster)
         return eventually(lambda: self._lines_with(marker), 10.0, "the audit log has all requests so far")
 
     def _lines_with(self, marker: str) -> list[dict[str, Any]]:
@@ -68,6 +63,17 @@ class Audit:
             return []
         lines = content[: content.rindex(b"\n")].splitlines()
         return [json.loads(line) for line in lines]
+
+
+def leave_marker(cluster: ControlPlane) -> str:
+    """Make a request that the log will show, by the text returned, after all that was answered so far."""
+    marker = f"marker-{secrets.token_hex(8)}"
+    try:
+        cluster.client.get(f"/api/v1/namespaces/default/configmaps/{marker}")
+    except ApiRefused as refusal:
+        if refusal.status != 404:
+            raise
+    return marker
 
 
 def _entry(raw: dict[str, Any]) -> Entry:

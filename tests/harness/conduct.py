@@ -15,16 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.harness.history import Exchange
+from tests.harness.names import FORCE, OWNER_NAME, OWNER_NAMESPACE, PRUNE, SSA
 from tests.harness.rendering import inventory_id
 from tests.harness.trail import KUSTOMIZE_USER, Written
 
 Object = dict[str, Any]
 
-_OWNER_NAME = "kustomize.toolkit.fluxcd.io/name"
-_OWNER_NAMESPACE = "kustomize.toolkit.fluxcd.io/namespace"
-_FORCE = "kustomize.toolkit.fluxcd.io/force"
-_PRUNE = "kustomize.toolkit.fluxcd.io/prune"
-_APPLY_HOW = "kustomize.toolkit.fluxcd.io/ssa"
 _KINDS = {"kustomizations": "Kustomization", "gitrepositories": "GitRepository"}
 _NOTHING_WAS_DONE = frozenset(
     {"ArtifactFailed", "BuildFailed", "DependencyNotReady"}
@@ -265,7 +261,7 @@ def _applies(written: Sequence[Written]) -> Iterator[Apply]:
         if one.writer == KUSTOMIZE_USER and one.exchange.target.verb == "apply" and one.exchange.body:
             item = one.exchange.object()
             labels = item["metadata"].get("labels") or {}
-            owner = labels.get(_OWNER_NAMESPACE, ""), labels.get(_OWNER_NAME, "")
+            owner = labels.get(OWNER_NAMESPACE, ""), labels.get(OWNER_NAME, "")
             yield Apply(inventory_id(item), owner, one.exchange)
 
 
@@ -307,7 +303,7 @@ def _is_kept(conduct: Conduct, life: Life, id_: str) -> bool:
         annotations = apply.exchange.object()["metadata"].get("annotations") or {} if apply.id == id_ else {}
         if apply.id == id_ and apply.owner != (life.namespace, life.name):
             return True
-        if annotations.get(_PRUNE, "").lower() == "disabled":
+        if annotations.get(PRUNE, "").lower() == "disabled":
             return True
     return False
 
@@ -342,16 +338,15 @@ def _was_there(apply: Exchange) -> bool:
     """Refused since the object exists already: a creation, which says so by a resourceVersion that no object
     has, or an object that is to be made only if it is missing. Such a one may be let be."""
     metadata = apply.object()["metadata"]
-    if apply.status == 409 and "resourceVersion" in metadata:
-        return True
-    words = [(metadata.get(where) or {}).get(_APPLY_HOW, "") for where in ("annotations", "labels")]
-    return apply.status == 409 and "ifnotpresent" in map(str.lower, words)
+    words = [(metadata.get(where) or {}).get(SSA, "") for where in ("annotations", "labels")]
+    may_be = "resourceVersion" in metadata or "ifnotpresent" in map(str.lower, words)
+    return apply.status == 409 and may_be
 
 
 def _is_forced(life: Life, apply: Apply) -> bool:
     """By the spec that the run had seen, as the status at its end shows it, or by the object itself."""
     metadata = apply.exchange.object()["metadata"]
-    words = [(metadata.get(where) or {}).get(_FORCE, "") for where in ("annotations", "labels")]
+    words = [(metadata.get(where) or {}).get(FORCE, "") for where in ("annotations", "labels")]
     specs = [
         one.exchange.answer["spec"] for one in life.statuses if one.exchange.began_s >= apply.exchange.began_s
     ]

@@ -15,6 +15,7 @@ from typing import Any
 
 from lab.apiclient import ApiClient, ApiRefused
 from tests.harness import conduct, replay
+from tests.harness.names import OWNER_NAME, OWNER_NAMESPACE, PRUNE
 from tests.harness.outlets import Outlets
 from tests.harness.rendering import inventory_id
 from tests.harness.replay import Past
@@ -24,9 +25,6 @@ Object = dict[str, Any]
 
 _KUSTOMIZATIONS = ("Kustomization", "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations")
 _REPOSITORIES = ("GitRepository", "/apis/source.toolkit.fluxcd.io/v1/gitrepositories")
-_OWNER_NAME = "kustomize.toolkit.fluxcd.io/name"
-_OWNER_NAMESPACE = "kustomize.toolkit.fluxcd.io/namespace"
-_PRUNE = "kustomize.toolkit.fluxcd.io/prune"
 _STORAGE_S = 10.0
 _REST_S = 10.0
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -143,7 +141,7 @@ def _events(client: ApiClient, namespace: str) -> list[Object]:
 
 
 def _within(item: Object, namespace: str) -> bool:
-    owner = item["metadata"].get("labels", {}).get(_OWNER_NAMESPACE)
+    owner = item["metadata"].get("labels", {}).get(OWNER_NAMESPACE)
     return namespace in ("", item["metadata"].get("namespace", ""), owner)
 
 
@@ -162,7 +160,7 @@ def observe(
         {**item, "apiVersion": api_version, "kind": kind}
         for api_version, kind, path in listable(client)
         if not kinds or kind in kinds
-        for item in _list(client, path, labelSelector=_OWNER_NAME)
+        for item in _list(client, path, labelSelector=OWNER_NAME)
         if _within(item, namespace)
     ]
     return State(ours=tuple(ours), labelled=tuple(labelled), store=store, left=left)
@@ -255,10 +253,10 @@ def every_live_object_is_in_its_inventory(state: State) -> Iterator[str]:
     }
     for item in state.labelled:
         metadata = item["metadata"]
-        owner = metadata["labels"].get(_OWNER_NAMESPACE, ""), metadata["labels"][_OWNER_NAME]
+        owner = metadata["labels"].get(OWNER_NAMESPACE, ""), metadata["labels"][OWNER_NAME]
         if _is_derived(item) or "deletionTimestamp" in metadata or inventory_id(item) in state.left:
             continue
-        if metadata.get("annotations", {}).get(_PRUNE) == "disabled":
+        if metadata.get("annotations", {}).get(PRUNE) == "disabled":
             continue
         if inventory_id(item) not in inventories.get(owner, set()):
             yield f"{_id(item)} is labelled as {'/'.join(owner)}'s, but is in no inventory of it"

@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.harness.history import Exchange, History
+from tests.harness.names import OWNER_NAME, OWNER_NAMESPACE
 from tests.harness.rendering import contains, inventory_id
 
 Object = dict[str, Any]
-
-_OWNER_NAME = "kustomize.toolkit.fluxcd.io/name"
-_OWNER_NAMESPACE = "kustomize.toolkit.fluxcd.io/namespace"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +237,7 @@ def _applies(past: Past) -> list[tuple[str, Exchange]]:
             continue
         item = exchange.object()
         labels = item["metadata"].get("labels", {})
-        if (labels.get(_OWNER_NAMESPACE), labels.get(_OWNER_NAME)) == (past.namespace, past.name):
+        if (labels.get(OWNER_NAMESPACE), labels.get(OWNER_NAME)) == (past.namespace, past.name):
             found.append((inventory_id(item), exchange))
     return found
 
@@ -301,7 +299,7 @@ def violations(past: Past, live: Collection[Object]) -> Iterator[str]:
     mine = {
         inventory_id(item): item
         for item in live
-        if (item["metadata"]["labels"].get(_OWNER_NAMESPACE), item["metadata"]["labels"].get(_OWNER_NAME))
+        if (item["metadata"]["labels"].get(OWNER_NAMESPACE), item["metadata"]["labels"].get(OWNER_NAME))
         == (past.namespace, past.name)
     }
     for rule in RULES:

@@ -9,14 +9,13 @@ client did next. An exchange therefore has one time only: when the server receiv
 """
 
 import json
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from lab.apiclient import ApiRefused
 from lab.controlplane import ControlPlane
+from tests.harness.audit import leave_marker
 from tests.harness.history import READS, Exchange, Target
 from tests.harness.wait import eventually
 
@@ -65,12 +64,7 @@ class Trail:
 
     def mark(self) -> None:
         """Make a request that the log will show after all that was answered so far; `read` waits for it."""
-        self._marker = f"marker-{secrets.token_hex(8)}"
-        try:
-            self.cluster.client.get(f"/api/v1/namespaces/default/configmaps/{self._marker}")
-        except ApiRefused as refusal:
-            if refusal.status != 404:
-                raise
+        self._marker = leave_marker(self.cluster)
 
     def read(self) -> list[Written]:
         """All up to the last `mark`, oldest first."""

@@ -10,6 +10,7 @@ from lab.controlplane import ControlPlane
 from lab.gitserver import GitServer
 from tests.harness.audit import Audit
 from tests.harness.canaries import Canaries
+from tests.harness.desk import Desk
 from tests.harness.invariants import NO_EVIDENCE, Evidence
 from tests.harness.manifests import config_map, to_yaml
 from tests.harness.outlets import Outlets
@@ -49,6 +50,33 @@ def controllers(request: pytest.FixtureRequest, cluster: ControlPlane, canaries:
                     print(controller.process.log_tail())
     finally:
         source.stop()
+
+
+@pytest.fixture(scope="module")
+def source(
+    request: pytest.FixtureRequest, cluster: ControlPlane, canaries: Canaries
+) -> Iterator[SourceController]:
+    """A source controller alone, quick to try again. A module may name further flags in SOURCE_FLAGS."""
+    flags = ["--min-retry-delay=200ms", "--max-retry-delay=1s", *getattr(request.module, "SOURCE_FLAGS", [])]
+    with SourceController(
+        cluster.user_kubeconfig(SOURCE_USER, ["system:masters"]), flags=flags
+    ) as controller:
+        yield controller
+        canaries.search("log of source_controller", controller.log.read_bytes())
+
+
+@pytest.fixture
+def desk(
+    cluster: ControlPlane,
+    git_server: GitServer,
+    namespace: str,
+    source: SourceController,
+    evidence: Evidence,
+) -> Iterator[Desk]:
+    """A GitRepository that is yet to be made, in a namespace of its own, and an empty repository for it."""
+    made = Desk.begin(cluster, git_server, namespace, source)
+    yield made
+    made.end(evidence)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from lab.sshserver import SshServer, new_key, public_line
 from tests.harness.canaries import Canaries
 from tests.harness.invariants import Evidence
 from tests.harness.story import Object, Story, conditions
-from tests.harness.trail import SOURCE_USER
 
 KEY = new_key()
 CHECKOUT = "failed to checkout and determine revision: "
@@ -27,16 +26,6 @@ OPTIONS = "failed to configure authentication options: "
 LOCKED = "SSH identity key is encrypted but no 'password' field was provided in the secret "
 PROXY = "failed to configure proxy options: "
 Data = Mapping[str, bytes]
-
-
-@pytest.fixture(scope="module")
-def source(cluster: ControlPlane, canaries: Canaries) -> Iterator[SourceController]:
-    flags = ["--min-retry-delay=200ms", "--max-retry-delay=1s"]
-    with SourceController(
-        cluster.user_kubeconfig(SOURCE_USER, ["system:masters"]), flags=flags
-    ) as controller:
-        yield controller
-        canaries.search("log of source_controller", controller.log.read_bytes())
 
 
 @pytest.fixture(scope="module")

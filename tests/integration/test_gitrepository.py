@@ -3,42 +3,15 @@
 import secrets
 import socket
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lab.controllers import SourceController
-from lab.controlplane import ControlPlane
-from lab.gitserver import Answer, Basic, GitServer
+from lab.gitserver import Answer, Basic
 from tests.harness.canaries import Canaries
 from tests.harness.desk import Desk, condition, content
-from tests.harness.invariants import Evidence
-from tests.harness.trail import SOURCE_USER
 from tests.harness.wait import eventually
-
-
-@pytest.fixture(scope="module")
-def source(cluster: ControlPlane, canaries: Canaries) -> Iterator[SourceController]:
-    with SourceController(
-        cluster.user_kubeconfig(SOURCE_USER, ["system:masters"]),
-        flags=["--min-retry-delay=200ms", "--max-retry-delay=1s"],
-    ) as controller:
-        yield controller
-        canaries.search("log of source_controller", controller.log.read_bytes())
-
-
-@pytest.fixture
-def desk(
-    cluster: ControlPlane,
-    git_server: GitServer,
-    namespace: str,
-    source: SourceController,
-    evidence: Evidence,
-) -> Iterator[Desk]:
-    made = Desk.begin(cluster, git_server, namespace, source)
-    yield made
-    made.end(evidence)
 
 
 def test_a_repository_becomes_an_artifact(desk: Desk) -> None:

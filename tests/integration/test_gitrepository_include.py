@@ -1,43 +1,19 @@
 """What shapes an artifact beside its commit, as users see it: spec.include, sparseCheckout,
 recurseSubmodules."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from lab.controllers import SourceController
-from lab.controlplane import ControlPlane
-from lab.gitserver import GitServer
-from tests.harness.canaries import Canaries
 from tests.harness.desk import Desk, condition, content, link
-from tests.harness.invariants import Evidence
-from tests.harness.trail import SOURCE_USER
 from tests.harness.wait import eventually
 
-
-@pytest.fixture(scope="module")
-def source(cluster: ControlPlane, canaries: Canaries) -> Iterator[SourceController]:
-    """Whoever waits does so for an hour, unless something wakes him."""
-    flags = ["--min-retry-delay=200ms", "--max-retry-delay=1s", "--requeue-dependency=1h"]
-    with SourceController(
-        cluster.user_kubeconfig(SOURCE_USER, ["system:masters"]), flags=flags
-    ) as controller:
-        yield controller
-        canaries.search("log of source_controller", controller.log.read_bytes())
+# Whoever waits does so for an hour, unless something wakes him.
+SOURCE_FLAGS = ["--requeue-dependency=1h"]
 
 
 @pytest.fixture
-def desk(
-    cluster: ControlPlane,
-    git_server: GitServer,
-    namespace: str,
-    source: SourceController,
-    evidence: Evidence,
-) -> Iterator[Desk]:
-    made = Desk.begin(cluster, git_server, namespace, source)
-    made.worktree.publish({"app.yaml": "a: 1\n"}, "the app")
-    yield made
-    made.end(evidence)
+def desk(desk: Desk) -> Desk:
+    desk.worktree.publish({"app.yaml": "a: 1\n"}, "the app")
+    return desk
 
 
 def including(name: str, **where: str) -> list[dict[str, object]]:
