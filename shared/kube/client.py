@@ -173,8 +173,7 @@ class Client:
 
         Raises:
             ApiError, Unreachable: as `request`; the lines raise Silent when nothing came, Unreachable when
-            the
-                stream breaks.
+                the stream breaks.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=silence_s)
         headers = self._headers(identity, accept, None)

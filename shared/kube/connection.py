@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kubernetes import client as _client
 from kubernetes import config as _config
+from kubernetes.config import kube_config as _kube_config
 
 TOKEN_FOR_S = 10.0  # a rotated token is good for minutes after its successor appears
 
@@ -52,6 +53,7 @@ def load(kubeconfig: Path | None) -> Connection:
         else:
             # `load_config` would choose alike, and print a line of its own among those of the log.
             _config.load_incluster_config(client_configuration=found)  # type: ignore[no-untyped-call]
+        return _from_configuration(found)
     except _config.ConfigException as error:
         where = (
             f"kubeconfig '{kubeconfig}'"
@@ -59,7 +61,10 @@ def load(kubeconfig: Path | None) -> Connection:
             else "KUBECONFIG, ~/.kube/config and in-cluster credentials"
         )
         raise NoConnection(f"no API server to talk to: {where}: {error}") from error
-    return _from_configuration(found)
+    finally:
+        # Keys and certificates that a kubeconfig holds in itself were written to files for `ssl` to read, and
+        # would stay until the process ends; after a kill, for good.
+        _kube_config._cleanup_temp_files()  # type: ignore[no-untyped-call]
 
 
 def _from_configuration(found: "_client.Configuration") -> Connection:
