@@ -1,7 +1,7 @@
 """Our controllers as the processes they are in production: `python -m PACKAGE` against a kubeconfig.
 
-Each gets ports of its own on loopback, its log in a file, and a folder for what it stores. It can be killed
-and started again with the same flags, as a cluster would do.
+Each gets ports of its own on loopback, its log in a file, and a folder for all that it stores. It can be
+killed and started again with the same flags, as a cluster would do.
 """
 
 import json
@@ -59,8 +59,9 @@ class Controller:
             f"--metrics-addr=127.0.0.1:{self.metrics_port}",
             *flags,
         ]
-        extra = {"KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(_ROOT), **(environment or {})}
-        self._environment = clean_environment(self.folder, extra)
+        # Whatever they put down for a while goes with the folder, also after a kill.
+        extra = {"KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(_ROOT), "TMPDIR": str(self.folder)}
+        self._environment = clean_environment(self.folder, extra | dict(environment or {}))
         self._process: Process | None = None
         self._heeds_signals = self._is_expected = False
 

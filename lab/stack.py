@@ -125,12 +125,9 @@ class Stack:
         """Start both at once, for each takes a second to load."""
         kubeconfig = self._cluster.kubeconfig
         sources, builds = self._subfolder("source_controller"), self._subfolder("kustomize_controller")
-        # Whatever they put down for a while goes with the folder, also after a kill.
         self._controllers = [
-            SourceController(kubeconfig, folder=sources, environment={"TMPDIR": str(sources)}),
-            Controller(
-                "kustomize_controller", kubeconfig, folder=builds, environment={"TMPDIR": str(builds)}
-            ),
+            SourceController(kubeconfig, folder=sources),
+            Controller("kustomize_controller", kubeconfig, folder=builds),
         ]
         for controller in self._controllers:
             controller.start(ready=False)

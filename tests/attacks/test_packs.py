@@ -7,7 +7,6 @@ import base64
 import itertools
 import json
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.controllers import SourceController
 from lab.usage import peak_rss_bytes_of
 from tests.attacks.bystanders import Bystanders, Stage
 from tests.attacks.hostile_git import HostileGit, Repository, banded, commit_of, pkt, tree_of
@@ -43,13 +43,13 @@ GROWTH_BYTES = 128 << 20
 class Server:
     story: Story
     git: HostileGit
-    controller: int
+    controller: SourceController
     bystanders: Bystanders
     password: str = field(repr=False)
 
     def peak_bytes(self) -> int:
         """Of the Git workers so far."""
-        return peak_rss_bytes_of(self.controller, _WORKER)
+        return peak_rss_bytes_of(self.controller.pid, _WORKER)
 
     def attack(self, made: Callable[[], Repository], timeout: str) -> tuple[str, Path]:
         """A source that has fetched the honest commit, and then meets a hostile one; its name and cache."""
@@ -57,7 +57,7 @@ class Server:
         self.git.repositories[name] = honest()
         self.story.source(name, url=self.git.url(name), timeout=timeout, secretRef={"name": "password"})
         fetched = self.story.ready(name, honest().commit, kind="GitRepository")
-        cache = Path(tempfile.gettempdir()) / "headrace-git" / fetched["metadata"]["uid"]
+        cache = self.controller.folder / "headrace-git" / fetched["metadata"]["uid"]
         assert list(cache.rglob("*.pack")), "this is where the honest commit was fetched to"
         hostile = f"{name}-2"
         self.git.repositories[hostile] = made()
@@ -74,7 +74,7 @@ def server(stage: Stage, bystanders: Bystanders) -> Iterator[Server]:
     password = bystanders.hide("password for a Git server")
     story.create("Secret", "password", secret("password", username="u", password=password))
     with HostileGit() as git:
-        yield Server(story, git, stage.controllers.source.pid, bystanders, password)
+        yield Server(story, git, stage.controllers.source, bystanders, password)
     story.end()
 
 

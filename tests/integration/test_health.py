@@ -337,10 +337,10 @@ def test_time_is_up(story: Story, widgets: Widgets) -> None:
     for name, text in said.items():
         item = story.failed(name, "HealthCheckFailed", f"timeout waiting for: {text}", timeout_s=60.0)
         message = conditions(item)["Ready"]["message"]
-        assert message.startswith("health check failed after 30s: timeout waiting for: ["), message
-        assert conditions(item)["Healthy"]["message"] == message.removeprefix(
-            "health check failed after 30s: "
-        )
+        after = re.match(r"health check failed after (\d+)s: (?=timeout waiting for: \[)", message)
+        assert after is not None, message
+        assert int(after[1]) >= 30, message  # later on a busy machine
+        assert conditions(item)["Healthy"]["message"] == message.removeprefix(after[0])
 
 
 def test_a_retry_that_meets_the_same_says_nothing(

@@ -11,6 +11,10 @@ from tools.bootstrap.progress import span
 # Fastest first; folders that are not listed come after, in the order of their names.
 ORDER = ("unit", "oracle", "integration", "cli", "attacks", "scenarios", "faults")
 
+# Folders whose tests wait more than they work: so many files at once, each on a control plane of its own.
+# Those of attacks stay alone, for they measure how much time and memory an attack costs.
+AT_ONCE = {"integration": 2, "faults": 2}
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -40,8 +44,15 @@ def all_stages(root: Path, python: Path, go: Path) -> list[Stage]:
         Stage("generated CRDs are fresh", module("shared.api.crd", "--check")),
         Stage("go vet tools/engine", [str(go), "vet", "./..."], "tools/engine", go=True),
         Stage("go test tools/engine", [str(go), "test", "./..."], "tools/engine", go=True),
-        *(Stage(f"tests/{name}", module("pytest", f"tests/{name}")) for name in test_folders(root / "tests")),
+        *(
+            Stage(f"tests/{name}", module("pytest", *_several(name), f"tests/{name}"))
+            for name in test_folders(root / "tests")
+        ),
     ]
+
+
+def _several(folder: str) -> list[str]:
+    return ["--numprocesses", str(AT_ONCE[folder]), "--dist", "loadfile"] if folder in AT_ONCE else []
 
 
 def test_folders(tests: Path) -> list[str]:

@@ -35,6 +35,12 @@ def test_stages_call_programs_by_absolute_path() -> None:
     assert all(Path(stage.argv[0]).is_absolute() for stage in stages)
 
 
+def test_what_measures_time_and_memory_runs_alone() -> None:
+    stages = all_stages(Path(__file__).parents[3], Path("/venv/bin/python"), Path("/go/bin/go"))
+    several = {stage.name for stage in stages if "--numprocesses" in stage.argv}
+    assert several == {"tests/integration", "tests/faults"}
+
+
 RESULTS = {
     "all is well": ([0, 0], "stages: 2 passed, 0 failed"),
     "one failed": ([0, 2], "stages: 1 passed, 1 failed"),
