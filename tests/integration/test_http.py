@@ -2,6 +2,7 @@
 then."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -146,10 +147,12 @@ async def test_what_is_not_http_is_an_error() -> None:
 
 
 async def test_nobody_listens() -> None:
-    async with serving(answering()[0]) as pool:
-        pass
-    with pytest.raises(HttpError, match="cannot connect") as caught:
-        await ask(pool)
+    with socket.socket() as held:  # until the end, or another test's server may get the port
+        held.bind(("127.0.0.1", 0))
+        pool = Pool(f"http://127.0.0.1:{held.getsockname()[1]}", None, headers={"User-Agent": "test"})
+        with pytest.raises(HttpError, match="cannot connect") as caught:
+            await ask(pool)
+        pool.close()
     assert caught.value.untouched
 
 
