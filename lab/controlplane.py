@@ -7,7 +7,6 @@ scheduler and kwok (one fake node) run as well. Everything listens on 127.0.0.1,
 the process that started it, however that one ends.
 """
 
-import base64
 import json
 import secrets
 import shutil
@@ -27,6 +26,7 @@ from lab import components
 from lab.apiclient import ApiClient, ApiRefused
 from lab.certs import Authority, token_keys
 from lab.components import Files, Ports
+from lab.kubeconfig import certificate, kubeconfig
 from lab.processes import Command, Process, clean_environment
 from lab.scratch import scratch_folder
 from lab.tools import Tools
@@ -188,11 +188,7 @@ class ControlPlane:
 
     def user_kubeconfig(self, user: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig for a user with a client certificate; RBAC decides what the user may do."""
-        pair = self._authority.issue_client(user, groups)
-        credentials = {
-            "client-certificate-data": base64.b64encode(pair.public_pem).decode(),
-            "client-key-data": base64.b64encode(pair.private_pem).decode(),
-        }
+        credentials = certificate(self._authority.issue_client(user, groups))
         return self._write_kubeconfig(f"user-{secrets.token_hex(4)}.kubeconfig", user, credentials)
 
     def kubeconfig_through(self, port: int) -> Path:
@@ -296,20 +292,9 @@ class ControlPlane:
     def _write_kubeconfig(
         self, file_name: str, user: str, credentials: dict[str, str], port: int | None = None
     ) -> Path:
-        cluster = {
-            "server": f"https://127.0.0.1:{port}" if port else self.url,
-            "certificate-authority-data": base64.b64encode(self._authority.certificate_pem).decode(),
-        }
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "lab",
-            "clusters": [{"name": "lab", "cluster": cluster}],
-            "users": [{"name": user, "user": credentials}],
-            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": user}}],
-        }
+        server = f"https://127.0.0.1:{port}" if port else self.url
         path = self.files.folder / file_name
-        path.write_text(json.dumps(config, indent=1))  # JSON is YAML, and needs no library to write
+        path.write_text(kubeconfig(server, self._authority.certificate_pem, user, credentials))
         path.chmod(0o600)
         return path
 

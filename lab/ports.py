@@ -3,6 +3,8 @@
 import random
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Below Linux's ephemeral range (32768..60999): no outgoing connection takes the port before the server.
 _FIRST, _LAST = 20000, 32000
@@ -21,6 +23,15 @@ def free_port() -> int:
                 _given.add(port)
                 return port
     raise RuntimeError(f"no free port between {_FIRST} and {_LAST} on 127.0.0.1 after 1000 tries")
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port that refuses connections until the end of the block: bound, not listened at, and so nobody
+    else's either."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 def _is_free(port: int) -> bool:

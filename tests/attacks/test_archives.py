@@ -45,8 +45,9 @@ def packed(files: dict[str, bytes]) -> bytes:
 def empty_files(count: int, end: bytes = b"") -> bytes:
     """A16: headers, each of them valid, and by default without an end."""
     compressor = zlib.compressobj(1, zlib.DEFLATED, 31)
-    headers = [*(archive._header(f"f{n}", b"0", 0o600, 0) for n in range(count)), end]
-    return b"".join(compressor.compress(header) for header in headers) + compressor.flush()
+    headers = (archive._header(f"f{n}", b"0", 0o600, 0) for n in range(count))
+    packed_headers = b"".join(compressor.compress(header) for header in headers)
+    return packed_headers + compressor.compress(end) + compressor.flush()
 
 
 def bomb(size: int) -> bytes:

@@ -1,6 +1,5 @@
 """Git through a forward proxy: every kind of proxy with every kind of server, and who sees which password."""
 
-import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +10,7 @@ import pytest
 from lab.certs import Authority
 from lab.forwardproxy import Behaviour, ForwardProxy
 from lab.gitserver import Answer, Basic, GitServer
+from lab.ports import refusing_port
 from lab.sshserver import SshServer, new_key
 from shared.git import tree
 from shared.git.auth import Target, target
@@ -160,9 +160,8 @@ def test_a_proxy_that_hangs_is_given_up(server: str, scheme: str, servers: dict[
 @pytest.mark.parametrize("server", ["http", "https", "ssh"])
 def test_nobody_listens_at_the_proxys_address(server: str, scheme: str, servers: dict[str, Target]) -> None:
     """And the server is not asked directly instead."""
-    with socket.socket() as held:  # until the end, or another test's server may get the port
-        held.bind(("127.0.0.1", 0))
-        told = failure(through(servers[server], f"{scheme}://127.0.0.1:{held.getsockname()[1]}"))
+    with refusing_port() as port:
+        told = failure(through(servers[server], f"{scheme}://127.0.0.1:{port}"))
     assert "proxy" in told
     assert "refused" in told
 

@@ -17,6 +17,7 @@ import pytest
 
 from lab.forwardproxy import Behaviour, ForwardProxy
 from lab.gitserver import GitServer
+from lab.ports import refusing_port
 from lab.sshserver import ECDSA, ED25519, RSA, SshServer, new_key, public_line
 from lab.worktree import Worktree
 from shared.git import tree
@@ -479,14 +480,14 @@ def listener() -> Iterator[socket.socket]:
         yield server
 
 
-def at(listener: socket.socket) -> Remote:
-    url = f"ssh://git@127.0.0.1:{listener.getsockname()[1]}/x.git"
+def at(port: int) -> Remote:
+    url = f"ssh://git@127.0.0.1:{port}/x.git"
     data = {"identity": KEY.export_private_key("openssh"), "known_hosts": b"# nobody"}
     return Remote(target(url, data), timeout_s=0.5)
 
 
 def test_a_server_that_says_nothing_is_given_up(listener: socket.socket) -> None:
-    with at(listener) as there, pytest.raises(GitError) as raised:
+    with at(listener.getsockname()[1]) as there, pytest.raises(GitError) as raised:
         there.resolve(MAIN)
     assert "127.0.0.1" in str(raised.value)
 
@@ -500,17 +501,16 @@ def test_a_server_that_does_not_speak_ssh(listener: socket.socket) -> None:
 
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
-    with at(listener) as there, pytest.raises(GitError) as raised:
+    with at(listener.getsockname()[1]) as there, pytest.raises(GitError) as raised:
         there.resolve(MAIN)
     assert str(raised.value).startswith("the SSH server at '[127.0.0.1]:")
     thread.join(5)
 
 
 def test_nobody_listens() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
-        with at(taken) as there, pytest.raises(Unreachable, match="Connection refused"):
-            there.resolve(MAIN)
+    refused = pytest.raises(Unreachable, match="Connection refused")
+    with refusing_port() as port, at(port) as there, refused:
+        there.resolve(MAIN)
 
 
 def test_a_name_that_does_not_resolve() -> None:

@@ -1,7 +1,6 @@
 """Git over HTTP against git's own server: what a fetch transfers, what failures say, who gets credentials."""
 
 import random
-import socket
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.gitserver import Answer, Basic, Bearer, GitServer
+from lab.ports import refusing_port
 from lab.worktree import Worktree
 from shared.git import tree
 from shared.git.auth import Credentials, target
@@ -395,9 +395,8 @@ def test_other_answers_are_explained(
 
 
 def test_nobody_listens() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
-        url = f"http://user:CANARY@127.0.0.1:{taken.getsockname()[1]}/x.git"
+    with refusing_port() as port:
+        url = f"http://user:CANARY@127.0.0.1:{port}/x.git"
         with Remote(target(url, None), timeout_s=5) as there, pytest.raises(Unreachable) as raised:
             there.resolve(MAIN)
     assert "Connection refused" in str(raised.value)

@@ -2,12 +2,12 @@
 then."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
+from lab.ports import refusing_port
 from shared.kube.http import Answer, HttpError, Pool
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -147,9 +147,8 @@ async def test_what_is_not_http_is_an_error() -> None:
 
 
 async def test_nobody_listens() -> None:
-    with socket.socket() as held:  # until the end, or another test's server may get the port
-        held.bind(("127.0.0.1", 0))
-        pool = Pool(f"http://127.0.0.1:{held.getsockname()[1]}", None, headers={"User-Agent": "test"})
+    with refusing_port() as port:
+        pool = Pool(f"http://127.0.0.1:{port}", None, headers={"User-Agent": "test"})
         with pytest.raises(HttpError, match="cannot connect") as caught:
             await ask(pool)
         pool.close()

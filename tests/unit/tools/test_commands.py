@@ -30,14 +30,15 @@ def test_tests_run_fastest_first_and_none_is_forgotten(tmp_path: Path) -> None:
     assert folders_with_tests(tmp_path) == ["unit", "oracle", "faults", "new"]
 
 
+STAGES = all_stages(Path(__file__).parents[3], Path("/venv/bin/python"), Path("/go/bin/go"))
+
+
 def test_stages_call_programs_by_absolute_path() -> None:
-    stages = all_stages(Path(__file__).parents[3], Path("/venv/bin/python"), Path("/go/bin/go"))
-    assert all(Path(stage.argv[0]).is_absolute() for stage in stages)
+    assert all(Path(stage.argv[0]).is_absolute() for stage in STAGES)
 
 
 def test_what_measures_time_and_memory_runs_alone() -> None:
-    stages = all_stages(Path(__file__).parents[3], Path("/venv/bin/python"), Path("/go/bin/go"))
-    several = {stage.name for stage in stages if "--numprocesses" in stage.argv}
+    several = {stage.name for stage in STAGES if "--numprocesses" in stage.argv}
     assert several == {"tests/integration", "tests/faults"}
 
 

@@ -1,13 +1,12 @@
 """How an API server is found."""
 
-import base64
-import json
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from lab.certs import Authority
+from lab.kubeconfig import certificate, kubeconfig
 from shared.kube.connection import NoConnection, load
 
 
@@ -25,37 +24,12 @@ def test_in_a_pod_nothing_is_printed_beside_the_log(
 
 def test_a_key_in_a_kubeconfig_is_left_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The `kubernetes` package writes it to a file of its own for `ssl`, until the process ends in peace."""
-    authority = Authority("test")
-    client = authority.issue_client("alice", [])
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        json.dumps(
-            {
-                "current-context": "test",
-                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "alice"}}],
-                "clusters": [
-                    {
-                        "name": "test",
-                        "cluster": {"server": "https://127.0.0.1:1"}
-                        | _data("certificate-authority", authority.certificate_pem),
-                    }
-                ],
-                "users": [
-                    {
-                        "name": "alice",
-                        "user": _data("client-certificate", client.public_pem)
-                        | _data("client-key", client.private_pem),
-                    }
-                ],
-            }
-        )
-    )
+    authority, server = Authority("test"), "https://127.0.0.1:1"
+    credentials = certificate(authority.issue_client("alice", []))
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig(server, authority.certificate_pem, "alice", credentials))
     (temporary := tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     for _ in range(2):  # the package remembers the files that it wrote
-        assert load(kubeconfig).server == "https://127.0.0.1:1"
+        assert load(path).server == server
         assert list(temporary.iterdir()) == []
-
-
-def _data(name: str, pem: bytes) -> dict[str, str]:
-    return {f"{name}-data": base64.b64encode(pem).decode()}
