@@ -92,7 +92,7 @@ class Controller:
 
     def await_ready(self, timeout_s: float = _START_TIMEOUT_S) -> float:
         """Wait for /readyz; return the seconds that took."""
-        took_s = self.process.await_ready(self._not_ready, timeout_s)
+        took_s = self.process.await_ready(self.why_not_ready, timeout_s)
         self._heeds_signals = True
         return took_s
 
@@ -175,7 +175,8 @@ class Controller:
         """CPU and memory since the last start, children included."""
         return usage.measure(self.pid)
 
-    def _not_ready(self) -> str | None:
+    def why_not_ready(self) -> str | None:
+        """What keeps /readyz from saying yes; None when it does."""
         url = f"http://127.0.0.1:{self.health_port}/readyz"
         try:
             _get(url)

@@ -7,6 +7,7 @@ from lab.controllers import Controller
 from tests.faults.faultproxy import FaultProxy
 from tests.faults.lane import World
 from tests.faults.rules import Reply, Rule
+from tests.harness.wait import eventually
 
 OTHER = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": "another"}}
 
@@ -21,6 +22,8 @@ def test_the_process_ends_before_it_writes_there(world: World) -> None:
         body = msgspec.json.encode(OTHER)
         after.obey(Rule(do=Reply(200, body), verb="get", resource="namespaces", name="kube-system", nth=0))
         before.stop()
+        # A watch that breaks and finds the other cluster at once, without one failed request, asks nothing.
+        eventually(controller.why_not_ready, 25.0, "the controller knows that its API server is away")
         after.start()
         try:
             assert controller.await_end() == 1
